@@ -1,0 +1,75 @@
+"""Expectations that say, when they are not met, what was expected and what came."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+
+_SHOWN = 600
+
+
+class Unmet(AssertionError):
+    """An expectation that was not met."""
+
+    def __init__(self, expected: str, came: str) -> None:
+        super().__init__(f"expected {expected}; came {came}")
+        self.expected = expected
+        self.came = came
+
+
+def shown(response: httpx.Response) -> str:
+    """A response in one line, cut where it is long."""
+    text = response.text
+    cut = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return f"{response.request.method} {response.request.url.raw_path.decode()} -> {response.status_code} {cut}"
+
+
+def that(condition: object, expected: str, came: object) -> None:
+    """`condition` holds."""
+    if not condition:
+        raise Unmet(expected, came if isinstance(came, str) else repr(came))
+
+
+def equal(came: object, expected: object, what: str) -> None:
+    """`came` equals `expected`."""
+    that(came == expected, f"{what} to be {expected!r}", f"{came!r}")
+
+
+def status(response: httpx.Response, *allowed: int) -> httpx.Response:
+    """The response has one of the given statuses."""
+    that(response.status_code in allowed, f"status {' or '.join(map(str, allowed))}", shown(response))
+    return response
+
+
+def body(response: httpx.Response, *allowed: int) -> dict[str, Any]:
+    """The response has one of the statuses, and its body is a JSON object."""
+    status(response, *allowed)
+    kind = response.headers.get("content-type", "")
+    that("json" in kind, "a JSON content type", f"{kind!r}: {shown(response)}")
+    try:
+        value = response.json()
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise Unmet("a JSON body", shown(response)) from None
+    if not isinstance(value, dict):
+        raise Unmet("a JSON object", shown(response))
+    return value
+
+
+def error(response: httpx.Response, code_status: int, code: str) -> dict[str, Any]:
+    """The response is an error of the instruction's shape, with the given status and code."""
+    value = body(response, code_status).get("error")
+    if not isinstance(value, dict):
+        raise Unmet('a body {"error": {...}}', shown(response))
+    that(value.get("code") == code, f"error code {code!r}", shown(response))
+    message = value.get("message")
+    that(isinstance(message, str) and message.strip(), "a message for a person", shown(response))
+    return value
+
+
+def no_leak(response: httpx.Response) -> None:
+    """The response gives nothing away about the inside of the service."""
+    signs = ("Traceback", "sqlalchemy", "sqlite3", 'File "/', "site-packages", "SELECT ", "INSERT ")
+    found = [sign for sign in signs if sign.lower() in response.text.lower()]
+    that(not found, "nothing about the inside of the service", f"{found} in {shown(response)}")

@@ -1,0 +1,148 @@
+"""The service under test, as checks see it: HTTP, and what the control channel offers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import httpx
+
+from evals.arena.kit.channel import Channel
+from evals.arena.kit.expect import Unmet
+
+START_SECONDS = 30.0
+_TIMEOUT = httpx.Timeout(30.0)
+_CONNECTIONS = httpx.Limits(max_connections=200)
+
+T = TypeVar("T")
+
+
+class Service:
+    """One running instance. `http` sends requests to it; redirects are not followed."""
+
+    def __init__(self, channel: Channel, instance: int, port: int) -> None:
+        self._channel = channel
+        self._instance = instance
+        self.port = port
+        url = f"http://127.0.0.1:{port}"
+        self.http = httpx.Client(base_url=url, timeout=_TIMEOUT, limits=_CONNECTIONS, trust_env=False)
+
+    def ask(self, do: str, **request: Any) -> Any:
+        """A request of the control channel about this instance."""
+        return self._channel.ask(do, instance=self._instance, **request)
+
+    def wait_ready(self) -> Service:
+        """Wait until it answers HTTP; `Unmet` where it ends or stays silent instead."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                self.http.get("/healthz", timeout=5.0)
+            except httpx.TransportError:
+                if not self.state()["running"]:
+                    break
+                time.sleep(0.05)
+            else:
+                return self
+        raise Unmet("the service to start and answer", f"{self.state()}; log: {self.log()[-1500:]}")
+
+    def state(self) -> dict[str, Any]:
+        """`running`, `status` (exit status once it has ended), `memory` and `peak_memory` in bytes."""
+        answer: dict[str, Any] = self.ask("state")
+        return answer
+
+    def wait_ended(self, seconds: float = START_SECONDS) -> int | None:
+        """The exit status once it has ended by itself, or None where it still runs after `seconds`."""
+        wait_until(lambda: not self.state()["running"], seconds)
+        status: int | None = self.state()["status"]
+        return status
+
+    def stop(self, grace: float = 15.0) -> None:
+        """SIGTERM, then SIGKILL."""
+        self.ask("stop", grace=grace)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.ask("kill")
+
+    def launch(self) -> Service:
+        """Start it again after `stop` or `kill`, on the same files."""
+        self.ask("launch")
+        return self.wait_ready()
+
+    def restart(self) -> Service:
+        """Stop and start it."""
+        self.stop()
+        return self.launch()
+
+    def log(self) -> str:
+        """What it has printed."""
+        text: str = self.ask("log")
+        return text
+
+    def find(self, *needles: str) -> dict[str, list[str]]:
+        """For each text, the files of the service that hold it."""
+        found: dict[str, list[str]] = self.ask("find", needles=list(needles))
+        return found
+
+    def files(self) -> list[str]:
+        """The files that it has made, relative to its folder: `state/...` and `workspace/...`."""
+        names: list[str] = self.ask("files")
+        return names
+
+    @contextmanager
+    def locked_database(self) -> Iterator[None]:
+        """Hold the database under another process's exclusive lock."""
+        self.ask("lock")
+        try:
+            yield
+        finally:
+            self.ask("unlock")
+
+    def remove(self) -> None:
+        """Stop it and free its files."""
+        self.http.close()
+        self.ask("remove")
+
+
+class Start:
+    """Makes instances of a check's own, and removes them when the check is over."""
+
+    def __init__(self, channel: Channel, template: Mapping[str, str]) -> None:
+        self._channel = channel
+        self._template = dict(template)
+        self._made: list[Service] = []
+
+    def __call__(self, **env: str | None) -> Service:
+        """A ready instance; `env` changes the task's usual environment, None takes a variable away."""
+        return self.without_waiting(**env).wait_ready()
+
+    def without_waiting(self, **env: str | None) -> Service:
+        """An instance that is not waited for: it may be meant not to start."""
+        made = self._channel.ask("start", env=env, template=self._template)
+        service = Service(self._channel, made["instance"], made["port"])
+        self._made.append(service)
+        return service
+
+    def remove_all(self) -> None:
+        """Remove every instance made so far."""
+        while self._made:
+            self._made.pop().remove()
+
+
+def wait_until(condition: Callable[[], object], seconds: float, *, every: float = 0.05) -> bool:
+    """Poll a condition until it holds, at most `seconds`; tells whether it did."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(every)
+    return True
+
+
+def together(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """Make all calls at the same time, each in a thread; their results in order."""
+    with ThreadPoolExecutor(max_workers=len(calls)) as pool:
+        return [future.result() for future in [pool.submit(call) for call in calls]]

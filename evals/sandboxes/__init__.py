@@ -1,0 +1,1 @@
+"""Sandboxes: where untrusted code runs. One file per kind; each offers `create()`."""
