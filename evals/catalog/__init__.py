@@ -1,0 +1,1 @@
+"""Reads `agents/` and `fixtures/`: what there is, and what identifies it."""

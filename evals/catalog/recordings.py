@@ -1,0 +1,70 @@
+"""Recordings: real deliveries of coding agents, kept to be graded without a model.
+
+    fixtures/recordings/AGENT/VARIANT/TASK/KIND-EPOCH/recording.json, workspace.tar.gz
+
+`VARIANT` is `main` for the agent file itself. `KIND` says how the delivery was made: `agent` (it ran
+and mended its work) or `single-shot` (one answer, nothing run).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evals import schema, workspace
+from evals.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """One delivery. `revision` is the digest of the revision, `instruction_digest` that of the text that was asked."""
+
+    path: Path
+    task: str
+    stack: str
+    kind: str
+    epoch: int
+    model: str | None
+    revision: str
+    instruction_digest: str
+    document: dict[str, Any]
+
+    def files(self) -> dict[str, bytes]:
+        """The delivered files."""
+        archive = self.path / "workspace.tar.gz"
+        try:
+            data = archive.read_bytes()
+        except OSError as error:
+            raise InputError(f"{archive}: cannot be read: {error.strerror}") from None
+        files = workspace.read_archive(data, str(archive))
+        if workspace.digest(files) != self.document["workspace"]:
+            raise InputError(f"{archive}: its content does not match `workspace` in recording.json")
+        return files
+
+
+def load(path: Path) -> Recording:
+    """Read and check one recording's `recording.json`."""
+    source = path / "recording.json"
+    try:
+        text = source.read_bytes()
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read: {error.strerror}") from None
+    document = schema.load_json(text, "recording", str(source))
+    return Recording(
+        path=path,
+        task=document["task"],
+        stack=document["stack"],
+        kind=document["kind"],
+        epoch=document["epoch"],
+        model=document["model"],
+        revision=document["revision"],
+        instruction_digest=document["instruction_sha256"],
+        document=document,
+    )
+
+
+def load_all(root: Path) -> list[Recording]:
+    """Every recording below `root`."""
+    paths = sorted((root / "fixtures" / "recordings").glob("*/*/*/*/recording.json"))
+    return [load(path.parent) for path in paths]

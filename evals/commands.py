@@ -1,0 +1,242 @@
+"""What the commands do: one function each, from typed requests to typed results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from evals import plugins, runner
+from evals.catalog import agents, recordings, tasks
+from evals.environments import Environments
+from evals.errors import InputError
+from evals.reports import terminal
+from evals.runner import Item, Plan
+from evals.store import Store, Trial
+from evals.trial import Planned
+from evals.types import Revision, Stack, Task
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What `evals run` is asked for."""
+
+    agent: str
+    tasks: tuple[str, ...]
+    stacks: tuple[str, ...]
+    epochs: int | None
+    solver: str
+    model: str | None
+    jobs: int
+    output: Path
+    root: Path
+    cache: Path
+    resume: bool
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescore:
+    """What `evals rescore` is asked for."""
+
+    run: str
+    jobs: int
+    output: Path
+    root: Path
+    cache: Path
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A finished run: its trials in the order of the plan, and for a rescore what has changed."""
+
+    run_id: str
+    path: Path
+    trials: list[Trial]
+    changes: tuple[str, ...] = ()
+
+
+def _plan(request: Request, store: Store, environments: Environments) -> Plan:
+    revision = agents.load(request.agent, request.root)
+    wanted = tasks.load_all(_chosen_tasks(request), request.root)
+    stacks = runner.load_stacks(wanted, list(request.stacks), environments)
+    solver = plugins.factory("solvers", request.solver)(request.root, request.model)
+    epochs, again = request.epochs, not request.resume
+    return runner.plan(store, revision, wanted, stacks, solver, epochs=epochs, again=again)
+
+
+def _chosen_tasks(request: Request) -> list[str]:
+    """The tasks asked for; with `recorded` and none named, those that have a recording."""
+    return list(dict.fromkeys(request.tasks))
+
+
+def _execute(
+    plan: Plan, store: Store, environments: Environments, *, jobs: int, tell: Tell, live: bool
+) -> list[Trial]:
+    scorers = runner.load_scorers(environments)
+    if plan.todo:
+        runner.prepare(plan, scorers)
+        sandbox = plugins.factory("sandboxes", "bubblewrap")()
+        bench = runner.make_bench(store, sandbox, scorers, slots=max(jobs, os.cpu_count() or 1))
+        with terminal.progress(len(plan.todo), live=live) as watcher:
+            return anyio.run(_run_all, plan, bench, watcher, jobs, tell)
+    return [item.have for item in plan.items if item.have]
+
+
+async def _run_all(plan: Plan, bench: Any, watcher: Any, jobs: int, tell: Tell) -> list[Trial]:
+    try:
+        return await runner.execute(plan, bench, watcher, jobs=jobs)
+    except anyio.get_cancelled_exc_class():
+        tell("interrupted: what has finished is kept, and the same command goes on from there")
+        raise
+
+
+def run(request: Request, *, tell: Tell, live: bool) -> Result:
+    """Run what is missing and gather the whole."""
+    environments = Environments(cache=request.cache, tell=tell)
+    with Store(request.output) as store:
+        plan = _plan(request, store, environments)
+        have = len(plan.items) - len(plan.todo)
+        if have:
+            tell(f"{have} of {len(plan.items)} trials are in {request.output} already")
+        run_id, path = runner.new_run(store, plan, list(request.command))
+        trials = _execute(plan, store, environments, jobs=request.jobs, tell=tell, live=live)
+        return Result(run_id=run_id, path=path, trials=trials)
+
+
+def dry_run(request: Request) -> dict[str, Any]:
+    """The plan of a run, its expected cost in US dollars and its expected time; nothing is written."""
+    plan = _plan(request, Store(request.output), Environments(cache=request.cache))
+    return {
+        "trials": [
+            {"task": i.planned.key.task, "stack": i.planned.key.stack, "epoch": i.planned.key.epoch, "state": i.state}
+            for i in plan.items
+        ],
+        "todo": len(plan.todo),
+        "cost_usd": 0.0,
+        "cost_basis": f"the solver {request.solver} calls no model",
+        "seconds": plan.expected_seconds(request.jobs),
+        "time_basis": "45 s a trial assumed",
+    }
+
+
+def listing(what: str, *, root: Path, output: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Head and rows of `evals list`."""
+    lists = {"agents": lambda: _agents(root), "tasks": lambda: _tasks(root), "runs": lambda: _runs(output)}
+    if what not in lists:
+        raise InputError(f"cannot list {what!r}; there are: {', '.join(lists)}")
+    return lists[what]()
+
+
+def _agents(root: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    recorded = recordings.load_all(root)
+    rows = []
+    for name, variant in agents.names(root):
+        spelled = f"{name}:{variant}" if variant else name
+        revision = agents.load(spelled, root)
+        count = sum(1 for recording in recorded if recording.revision == revision.digest)
+        rows.append((spelled, revision.short, str(count), revision.description.split("\n")[0][:80]))
+    return ("agent", "revision", "recordings", "description"), rows
+
+
+def _tasks(root: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    rows = [
+        (task.id, task.version, ", ".join(task.stacks), str(len(task.checks)), task.title)
+        for task in tasks.load_all([], root)
+    ]
+    return ("task", "version", "stacks", "checks", "title"), rows
+
+
+def _runs(output: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    rows = []
+    for document in Store(output).runs():
+        rows.append((document["id"], str(len(document["trials"])), "evals " + " ".join(document["command"])))
+    return ("run", "trials", "command"), rows
+
+
+def show(name: str, *, output: Path) -> tuple[Trial, str | None]:
+    """A trial, and the end of its service's log."""
+    trial = Store(output).find_trial(name)
+    log = trial.path.with_name(f"{trial.path.stem}.service.log")
+    return trial, log.read_text("utf-8", "replace")[-6000:] if log.is_file() else None
+
+
+def _regrade_item(trial: Trial, root: Path, known: dict[str, Task], stacks: dict[str, Stack]) -> Item:
+    task = known.setdefault(trial.key.task, tasks.load(trial.key.task, root))
+    stack = stacks[trial.key.stack]
+    solver = plugins.factory("solvers", "nop")(root, None)
+    planned = Planned(
+        key=trial.key,
+        revision=_stub_revision(trial),
+        task=task,
+        stack=stack,
+        solver=solver,
+        grading=runner.grading_digest(task, stack),
+        solved=trial,
+    )
+    return Item(planned=planned, state="regrade", have=None)
+
+
+def _stub_revision(trial: Trial) -> Revision:
+    """What a record says of its revision: enough to grade, since the prompt plays no part in it."""
+    key = trial.key
+    return Revision(
+        agent=key.agent,
+        variant=key.variant,
+        digest=key.revision,
+        body="",
+        description="",
+        tools=None,
+        disallowed_tools=(),
+        model=None,
+        unknown_fields=(),
+        spelled=trial.document["spelled"],
+    )
+
+
+def _latest_solved(store: Store, document: dict[str, Any]) -> list[Trial]:
+    found = []
+    for relative in document["trials"]:
+        solved = [trial for trial in store.folder_trials(relative) if trial.document["workspace"]]
+        if solved:
+            found.append(solved[-1])
+    if not found:
+        raise InputError(f"run {document['id']} has no trial with a workspace to grade")
+    return found
+
+
+def rescore(request: Rescore, *, tell: Tell, live: bool) -> Result:
+    """Grade a run's workspaces again, as a new run; tells which grades have changed."""
+    environments = Environments(cache=request.cache, tell=tell)
+    with Store(request.output) as store:
+        earlier = _latest_solved(store, store.run(request.run))
+        known: dict[str, Task] = {}
+        names = sorted({trial.key.task for trial in earlier})
+        stacks = runner.load_stacks(tasks.load_all(names, request.root), [], environments)
+        items = tuple(_regrade_item(trial, request.root, known, stacks) for trial in earlier)
+        plan = Plan(items=items)
+        run_id, path = runner.new_run(store, plan, list(request.command))
+        trials = _execute(plan, store, environments, jobs=request.jobs, tell=tell, live=live)
+        changes = tuple(line for old, new in zip(earlier, trials, strict=True) for line in _changes(old, new))
+        return Result(run_id=run_id, path=path, trials=trials, changes=changes)
+
+
+def _changes(old: Trial, new: Trial) -> list[str]:
+    name = f"{new.key.task} epoch {new.key.epoch}"
+    before = {k: s["value"] for k, s in old.scores.items()}
+    after = {k: s["value"] for k, s in new.scores.items()}
+    return [
+        f"changed: {name}: {score}: {before.get(score)} before, {after.get(score)} now"
+        for score in sorted(set(before) | set(after))
+        if before.get(score) != after.get(score)
+    ]
+
+
+__all__ = ["Request", "Rescore", "Result", "dry_run", "listing", "rescore", "run", "show"]

@@ -1,0 +1,1 @@
+"""Reports: stored data in, text out. One file per kind."""

@@ -1,0 +1,229 @@
+"""Runs: plan what the store lacks, fan out, save, stop cleanly."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Literal, Protocol
+
+import anyio
+
+import evals
+from evals import digests, plugins, trial
+from evals.environments import Environments
+from evals.errors import InputError
+from evals.store import Key, Store, Trial
+from evals.trial import Bench, Planned
+from evals.types import Revision, Sandbox, Scorer, Solver, Stack, Task
+
+State = Literal["done", "regrade", "solve"]
+
+_GRADERS = ("scorers/**/*", "arena/**/*", "sandboxes/**/*")
+_TYPICAL_SECONDS = {"regrade": 45.0, "solve": 45.0, "done": 0.0}
+
+
+class Watcher(Protocol):
+    """Is told how a run goes on."""
+
+    def begin(self, planned: Planned) -> None:
+        """A trial begins."""
+
+    def stage(self, planned: Planned, stage: str) -> None:
+        """A stage of it begins."""
+
+    def end(self, planned: Planned, finished: Trial) -> None:
+        """It has been recorded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One line of a plan: a trial, what is to be done, and what the store has."""
+
+    planned: Planned
+    state: State
+    have: Trial | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run consists of."""
+
+    items: tuple[Item, ...]
+
+    @property
+    def todo(self) -> list[Item]:
+        """What is not there yet."""
+        return [item for item in self.items if item.state != "done"]
+
+    def expected_seconds(self, jobs: int) -> float:
+        """A guess from what is to be done, before anything has been measured."""
+        return sum(_TYPICAL_SECONDS[item.state] for item in self.items) / jobs
+
+    def expected_cost(self) -> float:
+        """US dollars: the solvers there are call no model, so it is what solving cost them: nothing."""
+        return 0.0
+
+
+@cache
+def graders_digest() -> str:
+    """Identity of everything of ours that decides a grade."""
+    package = Path(str(resources.files("evals")))
+    return digests.of_files(digests.folder_files(package, _GRADERS))
+
+
+def grading_digest(task: Task, stack: Stack) -> str:
+    """Identity of all that a grade depends on beside the workspace."""
+    return digests.of_json([task.digest, stack.digest, graders_digest()])
+
+
+def load_stacks(tasks: Iterable[Task], wanted: list[str], environments: Environments) -> dict[str, Stack]:
+    """The stacks that the tasks are to be built with, by name."""
+    offered = sorted({name for task in tasks for name in task.stacks})
+    unknown = sorted(set(wanted) - set(offered))
+    if unknown:
+        raise InputError(f"--stack {unknown[0]}: no task here offers it; there are: {', '.join(offered)}")
+    return {name: plugins.factory("stacks", name)(environments) for name in wanted or offered}
+
+
+def load_scorers(environments: Environments) -> tuple[Scorer, ...]:
+    """Every scorer there is."""
+    return tuple(plugins.factory("scorers", name)(environments) for name in plugins.names("scorers"))
+
+
+def _epochs(solver: Solver, revision: Revision, task: Task, stack: Stack, wanted: int | None) -> list[int]:
+    offered = solver.epochs(revision, task, stack)
+    if offered is None:
+        return list(range(1, (wanted or 1) + 1))
+    if wanted is not None and len(offered) < wanted:
+        raise InputError(
+            f"--epochs {wanted}: the solver {solver.settings.solver} has {len(offered)} of "
+            f"{revision.spelled} for {task.id} on {stack.name}"
+        )
+    return list(offered)[:wanted]
+
+
+def _key(revision: Revision, task: Task, stack: Stack, solver: Solver, epoch: int) -> Key:
+    return Key(
+        agent=revision.agent,
+        variant=revision.variant,
+        revision=revision.digest,
+        task=task.id,
+        stack=stack.name,
+        solver=solver.settings.solver,
+        kind=solver.settings.kind,
+        model=solver.settings.model,
+        epoch=epoch,
+    )
+
+
+def _item(store: Store, planned: Planned, *, again: bool) -> Item:
+    """What there is to do for a trial."""
+    current = store.current(planned.key, planned.grading)
+    if current is not None and not again:
+        return Item(planned=planned, state="done", have=current)
+    solved = [
+        earlier
+        for earlier in store.trials_of(planned.key)
+        if earlier.document["workspace"] and earlier.document["digests"]["solve"] == planned.task.solve_digest
+    ]
+    if not solved or again:
+        return Item(planned=planned, state="solve", have=None)
+    from dataclasses import replace
+
+    return Item(planned=replace(planned, solved=solved[-1]), state="regrade", have=None)
+
+
+def plan(
+    store: Store,
+    revision: Revision,
+    tasks: list[Task],
+    stacks: dict[str, Stack],
+    solver: Solver,
+    *,
+    epochs: int | None,
+    again: bool = False,
+) -> Plan:
+    """Every trial of the run, and what has to be done for it. `again` solves what is there already too."""
+    items = []
+    for task in tasks:
+        for stack in (stacks[name] for name in task.stacks if name in stacks):
+            for epoch in _epochs(solver, revision, task, stack, epochs):
+                key = _key(revision, task, stack, solver, epoch)
+                planned = Planned(
+                    key=key,
+                    revision=revision,
+                    task=task,
+                    stack=stack,
+                    solver=solver,
+                    grading=grading_digest(task, stack),
+                )
+                items.append(_item(store, planned, again=again))
+    if not items:
+        raise InputError(_nothing(revision, solver))
+    return Plan(items=tuple(items))
+
+
+def _nothing(revision: Revision, solver: Solver) -> str:
+    if solver.settings.solver == "recorded":
+        return (
+            f"there is no recording of {revision.spelled} (revision {revision.short}) for these tasks: a prompt that "
+            "was edited has to be solved anew by a model, which --solver recorded cannot do"
+        )
+    return "there is nothing to run: no task matches"
+
+
+def prepare(plan_: Plan, scorers: tuple[Scorer, ...]) -> None:
+    """Install what stacks and scorers need."""
+    for stack in {item.planned.stack.name: item.planned.stack for item in plan_.items}.values():
+        stack.prepare()
+    for scorer in scorers:
+        getattr(scorer, "prepare", lambda: None)()
+
+
+async def execute(plan_: Plan, bench: Bench, watcher: Watcher, *, jobs: int) -> list[Trial]:
+    """Run what is missing, `jobs` trials at a time; every finished one is saved at once."""
+    limit = anyio.CapacityLimiter(jobs)
+    finished: dict[Key, Trial] = {item.planned.key: item.have for item in plan_.items if item.have}
+
+    async def one(planned: Planned) -> None:
+        async with limit:
+            watcher.begin(planned)
+            done = await trial.run(planned, bench, lambda stage: watcher.stage(planned, stage))
+            finished[planned.key] = done
+            watcher.end(planned, done)
+
+    async with anyio.create_task_group() as group:
+        for item in plan_.todo:
+            group.start_soon(one, item.planned)
+    return [finished[item.planned.key] for item in plan_.items]
+
+
+def new_run(store: Store, plan_: Plan, command: list[str]) -> tuple[str, Path]:
+    """Write down which trials belong to this run; its id and its file."""
+    now = datetime.now(UTC)
+    run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    document = {
+        "schema_version": 1,
+        "id": run_id,
+        "evals_version": evals.__version__,
+        "started_at": now.isoformat(timespec="seconds"),
+        "command": command,
+        "trials": [item.planned.key.path.as_posix() for item in plan_.items],
+    }
+    return run_id, store.add_run(document)
+
+
+def make_bench(store: Store, sandbox: Sandbox, scorers: tuple[Scorer, ...], slots: int) -> Bench:
+    """What trials are run with."""
+    return Bench(
+        store=store,
+        sandbox=sandbox,
+        scorers=scorers,
+        graders=graders_digest(),
+        slots=anyio.CapacityLimiter(slots),
+    )

@@ -1,0 +1,93 @@
+"""Python 3.11 and FastAPI under uvicorn."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from evals import digests
+from evals.environments import Environments
+from evals.errors import EnvironmentFault
+from evals.types import Limits, Program
+
+NAME = "python-fastapi"
+_VERSION = (3, 11)
+
+
+def _data(name: str) -> str:
+    return resources.files("evals.stacks").joinpath("data", name).read_text("utf-8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PythonFastapi:
+    """The stack `python-fastapi`. Its packages come from a lock file with hashes."""
+
+    environments: Environments
+    name: str = NAME
+
+    @property
+    def page(self) -> str:
+        """How a delivery is run."""
+        return _data(f"{NAME}.md")
+
+    @property
+    def lock(self) -> str:
+        """The lock file."""
+        return _data(f"{NAME}.lock")
+
+    @property
+    def digest(self) -> str:
+        """Of the page, the lock file and the interpreter's version."""
+        return digests.of_json([self.page, self.lock, sys.version_info[:3]])
+
+    @property
+    def path(self) -> Path:
+        """The installed environment."""
+        return self.environments.path(NAME, self.lock)
+
+    def prepare(self) -> None:
+        """Install the packages, once."""
+        if sys.version_info[:2] != _VERSION:
+            found = f"{sys.version_info.major}.{sys.version_info.minor}"
+            raise EnvironmentFault(
+                f"the stack {NAME} runs on Python 3.11, and evals runs on {found}: "
+                "install evals with Python 3.11, since a grade must not depend on the interpreter"
+            )
+        self.environments.ensure(NAME, self.lock)
+
+    def starting_files(self) -> Mapping[str, bytes]:
+        """The list of the packages on offer."""
+        return {"requirements.txt": _data(f"{NAME}.requirements.txt").encode()}
+
+    @property
+    def _env(self) -> dict[str, str]:
+        return {
+            "PATH": f"{self.path / 'bin'}:/usr/bin:/bin",
+            "HOME": "/tmp",  # noqa: S108 (the sandbox's own)
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def service(self) -> Program:
+        """Uvicorn with one process."""
+        argv = ("-m", "uvicorn", "app.main:app", "--host", "127.0.0.1", "--port", "{port}")
+        return self.tool(*argv, limits=Limits(wall=3600.0, cpu=900))
+
+    def tool(self, *argv: str, limits: Limits) -> Program:
+        """`python ARGV` in the workspace's root."""
+        return Program(
+            argv=(str(self.path / "bin" / "python"), *argv),
+            env=self._env,
+            read_only=((self.path, str(self.path)),),
+            limits=limits,
+        )
+
+
+def create(environments: Environments) -> PythonFastapi:
+    """The stack; nothing is installed before `prepare`."""
+    return PythonFastapi(environments=environments)

@@ -1,0 +1,196 @@
+"""One trial: solve, freeze the workspace, score, record."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import anyio
+
+import evals
+from evals.errors import Fault
+from evals.store import Key, Store, Trial, trial_id
+from evals.types import Delivery, Revision, Sandbox, Score, Scored, Scorer, Solution, Solver, Stack, Task
+
+Tell = Callable[[str], None]
+"""Called with the name of the stage that begins."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What trials are run with."""
+
+    store: Store
+    sandbox: Sandbox
+    scorers: tuple[Scorer, ...]
+    graders: str
+    slots: anyio.CapacityLimiter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A trial to run. With `solved`, an earlier attempt whose workspace is graded instead of solving."""
+
+    key: Key
+    revision: Revision
+    task: Task
+    stack: Stack
+    solver: Solver
+    grading: str
+    solved: Trial | None = None
+
+
+@dataclass(kw_only=True)
+class _Record:
+    """A trial's document while it is being made."""
+
+    planned: Planned
+    bench: Bench
+    tell: Tell
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    timings: dict[str, float] = field(default_factory=dict)
+    solution: dict[str, Any] | None = None
+    workspace: dict[str, Any] | None = None
+    seed: str = "none"
+
+
+async def run(planned: Planned, bench: Bench, tell: Tell) -> Trial:
+    """Run a trial to its record, whatever becomes of it; only cancellation leaves none."""
+    record = _Record(planned=planned, bench=bench, tell=tell)
+    try:
+        delivery = await _deliver(record)
+        scored = await _score(record, delivery)
+    except Fault as fault:
+        return _save(record, [], fault)
+    return _save(record, scored, None)
+
+
+async def _deliver(record: _Record) -> Delivery:
+    files = _earlier(record) if record.planned.solved else await _solve(record)
+    return _freeze(record, files)
+
+
+def _earlier(record: _Record) -> Mapping[str, bytes]:
+    """The workspace of an earlier attempt, with all that is known of how it came to be."""
+    assert record.planned.solved is not None
+    document = record.planned.solved.document
+    record.solution = document["solution"]
+    return record.bench.store.workspace_files(document["workspace"]["digest"])
+
+
+async def _solve(record: _Record) -> Mapping[str, bytes]:
+    planned = record.planned
+    record.tell("solve")
+    began = time.monotonic()
+    solution = await planned.solver.solve(planned.revision, planned.task, planned.stack, planned.key.epoch)
+    record.timings["solve"] = time.monotonic() - began
+    record.solution = _solution_document(solution)
+    return solution.files
+
+
+def _solution_document(solution: Solution) -> dict[str, Any]:
+    return {
+        "ended": solution.ended,
+        "provenance": dict(solution.provenance),
+        "cost_usd": solution.cost_usd,
+        "tokens": dict(solution.tokens) if solution.tokens is not None else None,
+        "dropped": list(solution.dropped),
+    }
+
+
+def _freeze(record: _Record, files: Mapping[str, bytes]) -> Delivery:
+    try:
+        digest, archive = record.bench.store.add_workspace(dict(files))
+    except OSError as error:
+        raise Fault("freeze", f"the workspace could not be kept: {error.strerror}") from error
+    record.workspace = {"digest": digest, "files": {path: len(data) for path, data in sorted(files.items())}}
+    # Not known before the workspace is: nothing in it can be made to fit the checks' data.
+    record.seed = hashlib.sha256(f"{digest}{record.planned.task.digest}".encode()).hexdigest()[:16]
+    return Delivery(
+        task=record.planned.task,
+        stack=record.planned.stack,
+        archive=archive,
+        digest=digest,
+        files=files,
+        seed=record.seed,
+    )
+
+
+async def _score(record: _Record, delivery: Delivery) -> list[Scored]:
+    """All scorers, side by side as far as there are free slots."""
+    found: dict[str, Scored] = {}
+    faults: list[Fault] = []
+
+    async def one(scorer: Scorer) -> None:
+        async with record.bench.slots:
+            record.tell(scorer.name)
+            began = time.monotonic()
+            try:
+                found[scorer.name] = await scorer.score(delivery, record.bench.sandbox)
+            except Fault as fault:
+                faults.append(fault)
+            record.timings[scorer.name] = time.monotonic() - began
+
+    async with anyio.create_task_group() as group:
+        for scorer in record.bench.scorers:
+            group.start_soon(one, scorer)
+    if faults:
+        raise faults[0]
+    return [found[scorer.name] for scorer in record.bench.scorers]
+
+
+def composite(scores: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """The weighted mean of scores, by the task's weights, which add up to 1."""
+    return sum(weight * scores[name] for name, weight in weights.items())
+
+
+def _save(record: _Record, scored: list[Scored], fault: Fault | None) -> Trial:
+    planned, store = record.planned, record.bench.store
+    attempt = store.next_attempt(planned.key, planned.grading)
+    scores = [score for item in scored for score in item.scores]
+    document = {
+        "schema_version": 1,
+        "id": trial_id(planned.key, planned.grading, attempt),
+        "key": asdict(planned.key),
+        "attempt": attempt,
+        "digests": _digests(record),
+        "evals_version": evals.__version__,
+        "sandbox": record.bench.sandbox.name,
+        "seed": record.seed,
+        "spelled": planned.revision.spelled,
+        "started_at": record.started.isoformat(timespec="milliseconds"),
+        "finished_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "timings": {name: round(seconds, 3) for name, seconds in record.timings.items()},
+        "solution": record.solution,
+        "workspace": record.workspace,
+        "scores": [_score_document(score) for score in scores],
+        "composite": None if fault else composite({s.name: s.value for s in scores}, planned.task.weights),
+        "attacks": [attack for item in scored for attack in item.attacks],
+        "fault": {"stage": fault.stage, "reason": fault.reason} if fault else None,
+    }
+    logs = {name: text for item in scored for name, text in item.logs.items()}
+    return store.add_trial(planned.key, document, logs)
+
+
+def _digests(record: _Record) -> dict[str, str]:
+    planned = record.planned
+    return {
+        "task": planned.task.digest,
+        "solve": planned.task.solve_digest,
+        "stack": planned.stack.digest,
+        "graders": record.bench.graders,
+        "grading": planned.grading,
+    }
+
+
+def _score_document(score: Score) -> dict[str, Any]:
+    return {
+        "name": score.name,
+        "value": round(score.value, 6),
+        "reason": score.reason,
+        "details": dict(score.details),
+    }
