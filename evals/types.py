@@ -79,7 +79,7 @@ class Limits:
     wall: float = 300.0
     cpu: int = 600
     memory: int = 2048 * MIB
-    processes: int = 256
+    processes: int = 512
     files: int = 1024
     file_size: int = 512 * MIB
     output: int = 1 * MIB

@@ -18,6 +18,7 @@ SANDBOX_ID = 1000
 """The user and group that a member sees itself as."""
 
 _POLL_SECONDS = 0.1
+_DATA_FACTOR = 4
 _TMP_BYTES = 256 * 1024 * 1024
 
 
@@ -61,13 +62,14 @@ def arguments(spec: Spec, member: Member, binds: list[tuple[str, str]], seccomp_
     argv += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
     for name, value in member.env.items():
         argv += ["--setenv", name, value]
+    # First, since an interpreter or an environment may lie below the host's /tmp.
+    argv += ["--size", str(_TMP_BYTES), "--tmpfs", "/tmp"]
     for source, target in (*spec.system, *member.read_only):
         argv += ["--ro-bind", source, target]
     for target, name in spec.links:
         argv += ["--symlink", target, name]
     argv += ["--proc", "/proc", "--dev", "/dev"]
     argv += ["--size", str(_TMP_BYTES), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
-    argv += ["--size", str(_TMP_BYTES), "--tmpfs", "/tmp"]
     for source, target in binds:
         argv += ["--bind", source, target]
     argv += ["--remount-ro", "/", "--chdir", member.cwd]
@@ -77,8 +79,9 @@ def arguments(spec: Spec, member: Member, binds: list[tuple[str, str]], seccomp_
 def _set_limits(limits: Limits) -> Callable[[], None]:
     bounds = {
         resource.RLIMIT_CPU: limits.cpu,
-        # Not RLIMIT_AS: runtimes that reserve address space (Node, Java) break under it.
-        resource.RLIMIT_DATA: limits.memory,
+        # Not RLIMIT_AS: runtimes that reserve address space (Node, Java) break under it. With room to
+        # spare, since thread stacks count whole; what is really used is bounded by the watcher.
+        resource.RLIMIT_DATA: _DATA_FACTOR * limits.memory,
         resource.RLIMIT_NPROC: limits.processes,
         resource.RLIMIT_NOFILE: limits.files,
         resource.RLIMIT_FSIZE: limits.file_size,

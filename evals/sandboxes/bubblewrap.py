@@ -88,14 +88,14 @@ def _outer_arguments(bwrap: Path, job: Job, inputs: list[tuple[str, str]]) -> li
             argv += ["--cap-add", capability]
     else:
         argv.append("--unshare-user")
-    argv += ["--setenv", "PATH", "/usr/bin:/bin"]
+    argv += ["--setenv", "PATH", "/usr/bin:/bin", "--tmpfs", "/tmp"]
     for folder in _parents([target for _, target in inputs]):
         argv += ["--dir", folder]
     for source, target in inputs:
         argv += ["--ro-bind", source, target]
     for target, name in system_links():
         argv += ["--symlink", target, name]
-    argv += ["--proc", "/proc", "--dev", "/dev", "--dir", "/box", "--tmpfs", "/tmp"]
+    argv += ["--proc", "/proc", "--dev", "/dev", "--dir", "/box"]
     for place in ("/box/main", "/box/services"):
         argv += ["--size", str(job.disk), "--tmpfs", place]
     code = "import sys; sys.path.insert(0, '/kit'); from evals.arena.supervisor import main; main()"
