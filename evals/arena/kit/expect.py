@@ -57,14 +57,21 @@ def body(response: httpx.Response, *allowed: int) -> dict[str, Any]:
     return value
 
 
-def error(response: httpx.Response, code_status: int, code: str) -> dict[str, Any]:
-    """The response is an error of the instruction's shape, with the given status and code."""
-    value = body(response, code_status).get("error")
+def error_shape(response: httpx.Response, *allowed: int) -> dict[str, Any]:
+    """The response is an error of the tasks' common shape, with one of the statuses; its `error`."""
+    value = body(response, *allowed).get("error")
     if not isinstance(value, dict):
         raise Unmet('a body {"error": {...}}', shown(response))
-    that(value.get("code") == code, f"error code {code!r}", shown(response))
-    message = value.get("message")
-    that(isinstance(message, str) and message.strip(), "a message for a person", shown(response))
+    for name in ("code", "message"):
+        text = value.get(name)
+        that(isinstance(text, str) and text.strip(), f"`{name}` to be a text", shown(response))
+    return value
+
+
+def error(response: httpx.Response, code_status: int, code: str) -> dict[str, Any]:
+    """The response is an error of the tasks' common shape, with the given status and code."""
+    value = error_shape(response, code_status)
+    that(value["code"] == code, f"error code {code!r}", shown(response))
     return value
 
 

@@ -15,7 +15,9 @@ from evals.arena.kit.expect import Unmet
 
 START_SECONDS = 30.0
 _TIMEOUT = httpx.Timeout(30.0)
-_CONNECTIONS = httpx.Limits(max_connections=200)
+# A connection for each request: a server may close a kept one after an error at any moment, and the
+# reset would look like a failure of the next check.
+_CONNECTIONS = httpx.Limits(max_connections=200, max_keepalive_connections=0)
 
 T = TypeVar("T")
 
