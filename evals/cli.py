@@ -18,7 +18,10 @@ NOT_MEASURED = 3
 INTERRUPTED = 130
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
     help="Tells whether a change to a coding agent's prompt made it better or worse.",
 )
 
@@ -26,9 +29,11 @@ Agent = Annotated[str, typer.Option("--agent", "-a", help="NAME, NAME:VARIANT, N
 Tasks = Annotated[list[str] | None, typer.Option("--task", "-t", help="a task; may be given again [default: all]")]
 Stacks = Annotated[list[str] | None, typer.Option("--stack", help="a stack; may be given again [default: all]")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="repeats of each task [default: 1; recorded: all there are]")]
-Solver = Annotated[str | None, typer.Option(help="recorded, oracle (the reference solution) or nop [default: recorded]")]
+Solver = Annotated[
+    str | None, typer.Option(help="recorded, oracle (the reference solution) or nop [default: recorded]")
+]
 Model = Annotated[str | None, typer.Option(help="the model; recorded: only recordings known to be of it")]
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="trials at a time [default: half the cores]")]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="trials at a time [default: the cores]")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="where trials are kept")]
 Root = Annotated[Path, typer.Option("--root", help="the folder that holds agents/ and fixtures/")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -83,8 +88,17 @@ def run(
     solver_name = _choose_solver(solver)
     _check_model(solver_name, model)
     request = commands.Request(
-        agent=agent, tasks=tuple(task or ()), stacks=tuple(stack or ()), epochs=epochs, solver=solver_name, model=model,
-        jobs=jobs or max(1, (os.cpu_count() or 2) // 2), output=output, root=root, cache=_cache(), resume=resume,
+        agent=agent,
+        tasks=tuple(task or ()),
+        stacks=tuple(stack or ()),
+        epochs=epochs,
+        solver=solver_name,
+        model=model,
+        jobs=jobs or os.cpu_count() or 1,
+        output=output,
+        root=root,
+        cache=_cache(),
+        resume=resume,
         command=tuple(sys.argv[1:]),
     )
     if dry_run:
@@ -165,7 +179,11 @@ def rescore(
     from evals import commands
 
     request = commands.Rescore(
-        run=run_id, jobs=jobs or max(1, (os.cpu_count() or 2) // 2), output=output, root=root, cache=_cache(),
+        run=run_id,
+        jobs=jobs or os.cpu_count() or 1,
+        output=output,
+        root=root,
+        cache=_cache(),
         command=tuple(sys.argv[1:]),
     )
     result = commands.rescore(request, tell=_say, live=sys.stderr.isatty() and not as_json)
@@ -184,7 +202,9 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
 ) -> None:
     del version
 

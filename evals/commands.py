@@ -22,6 +22,9 @@ from evals.types import Revision, Stack, Task
 
 Tell = Callable[[str], None]
 
+Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
+"""Head and rows of a table."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -65,21 +68,14 @@ class Result:
 
 def _plan(request: Request, store: Store, environments: Environments) -> Plan:
     revision = agents.load(request.agent, request.root)
-    wanted = tasks.load_all(_chosen_tasks(request), request.root)
+    wanted = tasks.load_all(list(dict.fromkeys(request.tasks)), request.root)
     stacks = runner.load_stacks(wanted, list(request.stacks), environments)
     solver = plugins.factory("solvers", request.solver)(request.root, request.model)
     epochs, again = request.epochs, not request.resume
     return runner.plan(store, revision, wanted, stacks, solver, epochs=epochs, again=again)
 
 
-def _chosen_tasks(request: Request) -> list[str]:
-    """The tasks asked for; with `recorded` and none named, those that have a recording."""
-    return list(dict.fromkeys(request.tasks))
-
-
-def _execute(
-    plan: Plan, store: Store, environments: Environments, *, jobs: int, tell: Tell, live: bool
-) -> list[Trial]:
+def _execute(plan: Plan, store: Store, environments: Environments, *, jobs: int, tell: Tell, live: bool) -> list[Trial]:
     scorers = runner.load_scorers(environments)
     if plan.todo:
         runner.prepare(plan, scorers)
@@ -127,7 +123,7 @@ def dry_run(request: Request) -> dict[str, Any]:
     }
 
 
-def listing(what: str, *, root: Path, output: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def listing(what: str, *, root: Path, output: Path) -> Listing:
     """Head and rows of `evals list`."""
     lists = {"agents": lambda: _agents(root), "tasks": lambda: _tasks(root), "runs": lambda: _runs(output)}
     if what not in lists:
@@ -135,9 +131,9 @@ def listing(what: str, *, root: Path, output: Path) -> tuple[tuple[str, ...], li
     return lists[what]()
 
 
-def _agents(root: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def _agents(root: Path) -> Listing:
     recorded = recordings.load_all(root)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, variant in agents.names(root):
         spelled = f"{name}:{variant}" if variant else name
         revision = agents.load(spelled, root)
@@ -146,18 +142,19 @@ def _agents(root: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     return ("agent", "revision", "recordings", "description"), rows
 
 
-def _tasks(root: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    rows = [
+def _tasks(root: Path) -> Listing:
+    rows: list[tuple[str, ...]] = [
         (task.id, task.version, ", ".join(task.stacks), str(len(task.checks)), task.title)
         for task in tasks.load_all([], root)
     ]
     return ("task", "version", "stacks", "checks", "title"), rows
 
 
-def _runs(output: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    rows = []
-    for document in Store(output).runs():
-        rows.append((document["id"], str(len(document["trials"])), "evals " + " ".join(document["command"])))
+def _runs(output: Path) -> Listing:
+    rows: list[tuple[str, ...]] = [
+        (document["id"], str(len(document["trials"])), "evals " + " ".join(document["command"]))
+        for document in Store(output).runs()
+    ]
     return ("run", "trials", "command"), rows
 
 
@@ -237,6 +234,3 @@ def _changes(old: Trial, new: Trial) -> list[str]:
         for score in sorted(set(before) | set(after))
         if before.get(score) != after.get(score)
     ]
-
-
-__all__ = ["Request", "Rescore", "Result", "dry_run", "listing", "rescore", "run", "show"]

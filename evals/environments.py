@@ -1,7 +1,7 @@
 """Package environments: installed once from a lock file with hashes, then only read.
 
-    CACHE/environments/NAME-DIGEST/             a virtual environment
-    CACHE/environments/NAME-DIGEST/.complete    written last
+CACHE/environments/NAME-DIGEST/             a virtual environment
+CACHE/environments/NAME-DIGEST/.complete    written last
 """
 
 from __future__ import annotations

@@ -13,11 +13,9 @@ from evals.errors import InputError
 def names(package: str) -> list[str]:
     """Kinds that a package offers, as users spell them."""
     path = importlib.import_module(f"evals.{package}").__path__
-    found = []
-    for module in pkgutil.iter_modules(path):
-        if hasattr(importlib.import_module(f"evals.{package}.{module.name}"), "create"):
-            found.append(module.name.replace("_", "-") if package != "scorers" else module.name)
-    return sorted(found)
+    modules = [importlib.import_module(f"evals.{package}.{module.name}") for module in pkgutil.iter_modules(path)]
+    found = sorted(module.__name__.rpartition(".")[2] for module in modules if hasattr(module, "create"))
+    return found if package == "scorers" else [name.replace("_", "-") for name in found]
 
 
 def factory(package: str, name: str) -> Callable[..., Any]:

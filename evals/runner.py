@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
@@ -30,13 +30,13 @@ _TYPICAL_SECONDS = {"regrade": 45.0, "solve": 45.0, "done": 0.0}
 class Watcher(Protocol):
     """Is told how a run goes on."""
 
-    def begin(self, planned: Planned) -> None:
+    def begin(self, key: Key) -> None:
         """A trial begins."""
 
-    def stage(self, planned: Planned, stage: str) -> None:
+    def stage(self, key: Key, stage: str) -> None:
         """A stage of it begins."""
 
-    def end(self, planned: Planned, finished: Trial) -> None:
+    def end(self, key: Key, finished: Trial) -> None:
         """It has been recorded."""
 
 
@@ -133,8 +133,6 @@ def _item(store: Store, planned: Planned, *, again: bool) -> Item:
     ]
     if not solved or again:
         return Item(planned=planned, state="solve", have=None)
-    from dataclasses import replace
-
     return Item(planned=replace(planned, solved=solved[-1]), state="regrade", have=None)
 
 
@@ -192,10 +190,10 @@ async def execute(plan_: Plan, bench: Bench, watcher: Watcher, *, jobs: int) -> 
 
     async def one(planned: Planned) -> None:
         async with limit:
-            watcher.begin(planned)
-            done = await trial.run(planned, bench, lambda stage: watcher.stage(planned, stage))
+            watcher.begin(planned.key)
+            done = await trial.run(planned, bench, lambda stage: watcher.stage(planned.key, stage))
             finished[planned.key] = done
-            watcher.end(planned, done)
+            watcher.end(planned.key, done)
 
     async with anyio.create_task_group() as group:
         for item in plan_.todo:

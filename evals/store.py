@@ -200,7 +200,7 @@ class Store:
     def add_run(self, document: dict[str, Any]) -> Path:
         """Keep a run."""
         schema.check(document, "run", f"run {document['id']}")
-        path = self._runs / document["id"] / "run.json"
+        path = self._runs / str(document["id"]) / "run.json"
         self._write(path, json.dumps(document, indent=1).encode())
         return path
 

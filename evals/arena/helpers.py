@@ -45,7 +45,8 @@ class Helper:
     async def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a request and wait for its answer; an answer that does not come is an error."""
         stdin, stdout = self._jail.process.stdin, self._jail.process.stdout
-        assert stdin is not None and stdout is not None
+        assert stdin is not None
+        assert stdout is not None
         async with self._turn:
             try:
                 stdin.write(json.dumps(request).encode() + b"\n")

@@ -141,8 +141,7 @@ class Jail:
             )
         finally:
             os.close(descriptor)
-        jail = cls(process, member.limits)
-        return jail
+        return cls(process, member.limits)
 
     async def _read(self) -> None:
         stream = self.process.stderr or self.process.stdout

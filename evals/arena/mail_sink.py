@@ -78,7 +78,10 @@ class MailServer:
         if self.sink.mode == "hang":
             return _Silent(self.sink)
         self.sink.attempts.append(time.time())
-        return SMTP(self.sink, data_size_limit=_MAX_MAIL_BYTES, enable_SMTPUTF8=True, hostname="mail.example.com")
+        protocol: asyncio.BaseProtocol = SMTP(
+            self.sink, data_size_limit=_MAX_MAIL_BYTES, enable_SMTPUTF8=True, hostname="mail.example.com"
+        )
+        return protocol
 
     async def set_mode(self, mode: Mode) -> None:
         """Change the behaviour; connections that are open go on as they were."""

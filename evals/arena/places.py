@@ -1,10 +1,10 @@
 """Folders of a sandbox as its supervisor sees them, and whose they are.
 
-    /box/etc                 the members' /etc
-    /box/main/results        the main member's /results
-    /box/main/workspace      the main member's /workspace
-    /box/main/control        the control socket
-    /box/services/N/workspace, state    one instance of the service under test
+/box/etc                 the members' /etc
+/box/main/results        the main member's /results
+/box/main/workspace      the main member's /workspace
+/box/main/control        the control socket
+/box/services/N/workspace, state    one instance of the service under test
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Agents: finding prompt files, and reading them into revisions.
 
-    agents/NAME.md                        NAME
-    agents/variants/NAME.VARIANT.md       NAME:VARIANT
+agents/NAME.md                        NAME
+agents/variants/NAME.VARIANT.md       NAME:VARIANT
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Agent files as Claude Code reads them: front matter that is often not valid YAML, and a body.
+r"""Agent files as Claude Code reads them: front matter that is often not valid YAML, and a body.
 
 YAML first; where that fails, every `key: value` line whose plain value holds something special to
-YAML is quoted, and YAML tried again; then a literal `\\n` becomes a line break.
+YAML is quoted, and YAML tried again; then a literal `\n` becomes a line break.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _QUOTED = re.compile(r"""\A(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[|>][+-]?\d?)\Z""
 
 
 def decode(data: bytes) -> str:
-    """Text of a file: a byte order mark dropped, line ends made `\\n`, invalid UTF-8 replaced."""
+    r"""Text of a file: a byte order mark dropped, line ends made `\n`, invalid UTF-8 replaced."""
     text = data.decode("utf-8-sig", "replace")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

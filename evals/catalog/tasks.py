@@ -1,12 +1,12 @@
 """Tasks: Harbor's tree under `fixtures/tasks/ID/`, read and checked as a whole.
 
-    task.toml              Harbor's settings; ours under [metadata.evals]
-    instruction.md         what the agent is asked for
-    environment/           what its workspace holds at the start, and a Dockerfile for Harbor
-    tests/manifest.toml    every check: its id, the sentence that asks for it, its dimension
-    tests/checks_*.py      the acceptance checks
-    tests/test.sh          Harbor's way to run them
-    solution/              the reference solution
+task.toml              Harbor's settings; ours under [metadata.evals]
+instruction.md         what the agent is asked for
+environment/           what its workspace holds at the start, and a Dockerfile for Harbor
+tests/manifest.toml    every check: its id, the sentence that asks for it, its dimension
+tests/checks_*.py      the acceptance checks
+tests/test.sh          Harbor's way to run them
+solution/              the reference solution
 """
 
 from __future__ import annotations

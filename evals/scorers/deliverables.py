@@ -19,10 +19,18 @@ from evals.scorers import density
 from evals.types import Delivery, Sandbox, Score, Scored
 
 _MARK = re.compile(r"\b(TODO|FIXME|XXX|HACK|WIP)\b")
-_EXAMPLE = re.compile(r"(^|/)(\.?env[._-](example|sample|template)|.*\.(example|sample)(\.\w+)?|example[._-].*)$", re.I)
-_CONFIG_FOLDER = re.compile(r"^(config|configs|deploy|env|environments)/.+\.(env|toml|ya?ml|ini|example)$", re.I)
-_NOTES = re.compile(r"(^|/)(README|NOTES|IMPLEMENTATION[\w-]*|DECISIONS|ASSUMPTIONS)(\.\w+)?$|^docs/.+\.(md|rst)$", re.I)
-_JUNK = re.compile(r"\.(pyc|pyo|log|db|sqlite3?|db-wal|db-shm|bak|orig|rej|swp|tmp)$|(^|/)(\.DS_Store|nohup\.out|\.env)$")
+_EXAMPLE = re.compile(
+    r"(^|/)(\.?env[._-](example|sample|template)|.*\.(example|sample)(\.\w+)?|example[._-].*)$", re.IGNORECASE
+)
+_CONFIG_FOLDER = re.compile(
+    r"^(config|configs|deploy|env|environments)/.+\.(env|toml|ya?ml|ini|example)$", re.IGNORECASE
+)
+_NOTES = re.compile(
+    r"(^|/)(README|NOTES|IMPLEMENTATION[\w-]*|DECISIONS|ASSUMPTIONS)(\.\w+)?$|^docs/.+\.(md|rst)$", re.IGNORECASE
+)
+_JUNK = re.compile(
+    r"\.(pyc|pyo|log|db|sqlite3?|db-wal|db-shm|bak|orig|rej|swp|tmp)$|(^|/)(\.DS_Store|nohup\.out|\.env)$"
+)
 _SECRETS = {
     "a private key": re.compile(rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s*[A-Za-z0-9+/=\s]{64,}"),
     "an AWS access key": re.compile(rb"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),

@@ -39,7 +39,9 @@ KEPT_SETTINGS = frozenset(
     }
 )
 _RC = "/tool/coveragerc"
-_HOOKS = re.compile(r"pytest_(runtest_\w+|pyfunc_call|report_teststatus|sessionfinish|terminal_summary|exception_interact)")
+_HOOKS = re.compile(
+    r"pytest_(runtest_\w+|pyfunc_call|report_teststatus|sessionfinish|terminal_summary|exception_interact)"
+)
 _PRAGMA = re.compile(rb"#\s*pragma:\s*no\s*(?:cover|branch)", re.IGNORECASE)
 _SHOWN = 50
 
@@ -157,7 +159,9 @@ def tests_score(finished: Finished, counts: Counts | None, seconds: float) -> Sc
     return Score(
         name="own_tests",
         value=value,
-        reason=f"{counts.passed} of {counts.collected} passed, {counts.skipped} skipped" if counts.collected else "no test",
+        reason=f"{counts.passed} of {counts.collected} passed, {counts.skipped} skipped"
+        if counts.collected
+        else "no test",
         details={
             "passed": counts.passed,
             "failed": counts.failed,

@@ -60,7 +60,7 @@ class Types:
 
     async def _run(self, delivery: Delivery, files: Mapping[str, bytes], sandbox: Sandbox) -> Finished:
         config = Path(str(resources.files("evals.scorers").joinpath("data", "mypy.ini")))
-        argv = ("-m", "mypy", "--config-file", _CONFIG, "--cache-dir", "/tmp/mypy", "--output", "json", "app")  # noqa: S108
+        argv = ("-m", "mypy", "--config-file", _CONFIG, "--cache-dir", "/tmp/mypy", "--output", "json", "app")
         program = delivery.stack.tool(*argv, limits=Limits(wall=240.0))
         program = replace(program, read_only=(*program.read_only, (config, _CONFIG)))
         with tempfile.TemporaryDirectory(dir=delivery.archive.parent) as folder:

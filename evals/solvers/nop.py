@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from evals.types import Revision, Settings, Solution, Stack, Task
@@ -13,11 +13,12 @@ from evals.types import Revision, Settings, Solution, Stack, Task
 class Nop:
     """Leaves what the workspace held at the start."""
 
-    settings: Settings = Settings(solver="nop", kind="nop")
+    settings: Settings = field(default=Settings(solver="nop", kind="nop"))
 
     def epochs(self, revision: Revision, task: Task, stack: Stack) -> Sequence[int] | None:
         """Any number."""
         del revision, task, stack
+        return None
 
     async def solve(self, revision: Revision, task: Task, stack: Stack, epoch: int) -> Solution:
         """The starting files."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from evals import workspace
@@ -15,11 +15,12 @@ from evals.types import Revision, Settings, Solution, Stack, Task
 class Oracle:
     """Delivers `solution/STACK/` of the task."""
 
-    settings: Settings = Settings(solver="oracle", kind="oracle")
+    settings: Settings = field(default=Settings(solver="oracle", kind="oracle"))
 
     def epochs(self, revision: Revision, task: Task, stack: Stack) -> Sequence[int] | None:
         """Any number."""
         del revision, task, stack
+        return None
 
     async def solve(self, revision: Revision, task: Task, stack: Stack, epoch: int) -> Solution:
         """The files of the reference solution."""

@@ -66,7 +66,7 @@ class PythonFastapi:
     def _env(self) -> dict[str, str]:
         return {
             "PATH": f"{self.path / 'bin'}:/usr/bin:/bin",
-            "HOME": "/tmp",  # noqa: S108 (the sandbox's own)
+            "HOME": "/tmp",
             "LANG": "C.UTF-8",
             "TZ": "UTC",
             "PYTHONUNBUFFERED": "1",
