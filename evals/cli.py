@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,6 @@ from evals.errors import EnvironmentFault, EvalsError, InputError
 
 BAD_INPUT = 2
 NOT_MEASURED = 3
-INTERRUPTED = 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -209,15 +208,16 @@ def _root(
     del version
 
 
-def _stop(_signal: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _stop(_signal: int, _frame: object) -> None:
+    """SIGTERM ends a run as Ctrl-C does."""
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def main() -> None:
     """Entry point; every known error ends in a message and an exit status."""
     signal.signal(signal.SIGTERM, _stop)
     try:
-        app()
+        app()  # ends by itself: 0, 2 for wrong options, 130 when interrupted
     except (InputError, EnvironmentFault) as error:
         _say(f"evals: {error}")
         sys.exit(BAD_INPUT)

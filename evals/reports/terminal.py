@@ -112,11 +112,12 @@ def print_run(out: Console, trials: list[Trial]) -> None:
         out.print(_table(rows[start : start + _PER_BLOCK]))
     lines = list(_failures(trials))
     for line in lines[:_SHOWN_FAILURES]:
-        out.print(line)
+        out.print(line, soft_wrap=True)
     if len(lines) > _SHOWN_FAILURES:
         out.print(f"... and {len(lines) - _SHOWN_FAILURES} more; `evals show ID` tells all of one trial")
     if not lines:
-        out.print("trials: " + ", ".join(f"{t.document['id']} ({t.key.task} epoch {t.key.epoch})" for t in trials))
+        names = ", ".join(f"{t.document['id']} ({t.key.task} epoch {t.key.epoch})" for t in trials)
+        out.print(f"trials: {names}", soft_wrap=True)
 
 
 def print_list(out: Console, head: tuple[str, ...], body: Iterable[tuple[str, ...]]) -> None:
@@ -157,7 +158,7 @@ def print_trial(out: Console, trial: Trial, *, log: str | None) -> None:
     from rich.markup import escape
 
     document = trial.document
-    out.print(f"[bold]trial {document['id']}[/]  {trial.path}")
+    out.print(f"[bold]trial {document['id']}[/]  {trial.path}", soft_wrap=True)
     key = trial.key
     spelled = key.agent + (f":{key.variant}" if key.variant else "")
     out.print(f"{spelled} (revision {key.revision[:12]}) on {key.task}, {key.stack}, epoch {key.epoch}")

@@ -1,0 +1,102 @@
+"""A small project to run against: an agent, a task that takes seconds, and recordings made of its files."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from evals import workspace
+from evals.catalog import agents
+from evals.environments import Environments
+from evals.plugins import factory
+from evals.sandboxes import bubblewrap
+from evals.types import Sandbox, Stack
+from tests.project import PROJECT, SOLUTION, Evals
+
+
+@pytest.fixture
+def evals(tmp_path: Path) -> Evals:
+    """A copy of the small project, and the command line in it."""
+    folder = tmp_path / "project"
+    shutil.copytree(PROJECT, folder)
+    return Evals(folder)
+
+
+@pytest.fixture
+def solution() -> dict[str, bytes]:
+    """The files of the small task's reference solution."""
+    return dict(workspace.collect(SOLUTION).files)
+
+
+Record = Callable[..., None]
+
+
+@pytest.fixture
+def record(evals: Evals) -> Record:
+    """Keeps files as a recording of the small project's agent."""
+
+    def keep(files: Mapping[str, bytes], *, epoch: int = 1, agent: str = "toy") -> None:
+        revision = agents.load(agent, evals.folder)
+        variant = revision.variant or "main"
+        folder = evals.folder / "fixtures" / "recordings" / revision.agent / variant / "echo" / f"agent-{epoch}"
+        folder.mkdir(parents=True)
+        digest = hashlib.sha256(b"x").hexdigest()
+        document = {
+            "schema_version": 1,
+            "agent": revision.agent,
+            "variant": revision.variant,
+            "revision": revision.digest,
+            "task": "echo",
+            "stack": "python-fastapi",
+            "kind": "agent",
+            "epoch": epoch,
+            "system_prompt_sha256": digest,
+            "instruction_sha256": digest,
+            "workspace": workspace.digest(files),
+            "made_by": "a test",
+            "model": None,
+            "date": "2026-01-01",
+            "tokens": None,
+            "cost_usd": None,
+            "wall_seconds": None,
+            "not_known": [],
+            "final_message": "done",
+        }
+        (folder / "recording.json").write_text(json.dumps(document))
+        (folder / "workspace.tar.gz").write_bytes(workspace.archive(files))
+
+    return keep
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Sandbox:
+    """The real sandbox."""
+    return bubblewrap.create()
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack:
+    """The real stack, with its packages."""
+    cache = Path(os.environ.get("EVALS_CACHE", Path.home() / ".cache" / "evals"))
+    made: Stack = factory("stacks", "python-fastapi")(Environments(cache=cache))
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+def end_group() -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that must be gone after a test, whatever happened in it."""
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

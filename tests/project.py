@@ -1,0 +1,53 @@
+"""The small project that tests run against, and the command line as a user has it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = ROOT / "tests" / "data" / "project"
+SOLUTION = PROJECT / "fixtures" / "tasks" / "echo" / "solution" / "python-fastapi"
+
+
+class Evals:
+    """The command line, as a user has it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.output = folder / "reports"
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-c", "from evals.cli import main; main()", *arguments]
+
+    def environment(self, **env: str) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if k != "ANTHROPIC_API_KEY"}
+        return {**kept, "PYTHONPATH": str(ROOT), **env}
+
+    def __call__(self, *arguments: str, status: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(**env),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert status is None or done.returncode == status, done.stdout + done.stderr
+        return done
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def trials(self) -> list[dict[str, object]]:
+        return [json.loads(path.read_text()) for path in sorted(self.output.glob("trials/**/*.json"))]
