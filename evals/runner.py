@@ -16,7 +16,7 @@ import anyio
 import evals
 from evals import digests, plugins, trial
 from evals.environments import Environments
-from evals.errors import InputError
+from evals.errors import EvalsError, InputError
 from evals.store import Key, Store, Trial
 from evals.trial import Bench, Planned
 from evals.types import Revision, Sandbox, Scorer, Solver, Stack, Task
@@ -195,10 +195,21 @@ async def execute(plan_: Plan, bench: Bench, watcher: Watcher, *, jobs: int) -> 
             finished[planned.key] = done
             watcher.end(planned.key, done)
 
-    async with anyio.create_task_group() as group:
-        for item in plan_.todo:
-            group.start_soon(one, item.planned)
+    try:
+        async with anyio.create_task_group() as group:
+            for item in plan_.todo:
+                group.start_soon(one, item.planned)
+    except BaseExceptionGroup as errors:
+        raise _first_known(errors) from None
     return [finished[item.planned.key] for item in plan_.items]
+
+
+def _first_known(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error to tell: the first of ours in a group, or else the group itself."""
+    known = errors.subgroup(EvalsError)
+    while isinstance(known, BaseExceptionGroup):
+        known = known.exceptions[0]
+    return known or errors
 
 
 def new_run(store: Store, plan_: Plan, command: list[str]) -> tuple[str, Path]:

@@ -129,14 +129,20 @@ class Store:
         return self._scratch
 
     def _write(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=self.scratch)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        """Write aside, then rename: the file is there whole, or not at all."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=self.scratch)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except OSError as error:
+            raise EnvironmentFault(
+                f"cannot write {path}: {error.strerror}; what has finished is kept, and the same command goes on from there"
+            ) from None
 
     def add_workspace(self, files: dict[str, bytes]) -> tuple[str, Path]:
         """Keep a workspace; its digest and its archive."""

@@ -103,10 +103,7 @@ def _solution_document(solution: Solution) -> dict[str, Any]:
 
 
 def _freeze(record: _Record, files: Mapping[str, bytes]) -> Delivery:
-    try:
-        digest, archive = record.bench.store.add_workspace(dict(files))
-    except OSError as error:
-        raise Fault("freeze", f"the workspace could not be kept: {error.strerror}") from error
+    digest, archive = record.bench.store.add_workspace(dict(files))
     record.workspace = {"digest": digest, "files": {path: len(data) for path, data in sorted(files.items())}}
     # Not known before the workspace is: nothing in it can be made to fit the checks' data.
     record.seed = hashlib.sha256(f"{digest}{record.planned.task.digest}".encode()).hexdigest()[:16]

@@ -10,7 +10,7 @@ from typing import Any
 
 from evals.environments import Environments
 from evals.errors import Fault
-from evals.scorers import density
+from evals.scorers import canary, density
 from evals.types import Delivery, Job, Limits, Sandbox, Score, Scored
 
 RULES = ("E4", "E7", "E9", "F", "B", "S", "ASYNC", "C4", "C90", "PIE", "RET", "SIM", "PLE", "PLW", "DTZ", "T20")
@@ -60,7 +60,11 @@ class Lint:
         job = Job(workspace=delivery.archive, main=program, collect={"findings": "/results/findings.json"})
         finished = await sandbox.run(job)
         if finished.status != 0 or "findings" not in finished.files:
-            raise Fault("lint", f"ruff ended with {finished.reason} {finished.status}: {finished.output[-1000:]}")
+            how = f"{finished.reason}, status {finished.status}: {finished.output[-1000:]}"
+            if not await canary.works(delivery, program, sandbox):
+                raise Fault("lint", f"ruff does not work here: {how}")
+            reason = f"ruff could not read the delivery: {how}"
+            return Scored(scores=(Score(name="lint", value=0.0, reason=reason),))
         findings = [_finding(raw) for raw in json.loads(finished.files["findings"])]
         lines = density.code_lines(delivery.files)
         silenced = sum(len(_NOQA.findall(data)) for data in density.python_files(delivery.files).values())

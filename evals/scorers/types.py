@@ -18,8 +18,8 @@ from typing import Any
 from evals import workspace
 from evals.environments import Environments
 from evals.errors import Fault
-from evals.scorers import density
-from evals.types import Delivery, Finished, Job, Limits, Sandbox, Score, Scored
+from evals.scorers import canary, density
+from evals.types import Delivery, Finished, Job, Limits, Program, Sandbox, Score, Scored
 
 _SILENCERS = re.compile(rb"#\s*(?:type:\s*ignore|mypy:)[^\r\n]*")
 _SHOWN = 50
@@ -58,15 +58,17 @@ class Types:
     def prepare(self) -> None:
         """Mypy is a package of the stack."""
 
-    async def _run(self, delivery: Delivery, files: Mapping[str, bytes], sandbox: Sandbox) -> Finished:
+    def _program(self, delivery: Delivery) -> Program:
         config = Path(str(resources.files("evals.scorers").joinpath("data", "mypy.ini")))
         argv = ("-m", "mypy", "--config-file", _CONFIG, "--cache-dir", "/tmp/mypy", "--output", "json", "app")
         program = delivery.stack.tool(*argv, limits=Limits(wall=240.0))
-        program = replace(program, read_only=(*program.read_only, (config, _CONFIG)))
+        return replace(program, read_only=(*program.read_only, (config, _CONFIG)))
+
+    async def _run(self, delivery: Delivery, files: Mapping[str, bytes], sandbox: Sandbox) -> Finished:
         with tempfile.TemporaryDirectory(dir=delivery.archive.parent) as folder:
             archive = Path(folder) / "workspace.tar.gz"
             archive.write_bytes(workspace.archive(files))
-            return await sandbox.run(Job(workspace=archive, main=program))
+            return await sandbox.run(Job(workspace=archive, main=self._program(delivery)))
 
     async def score(self, delivery: Delivery, sandbox: Sandbox) -> Scored:
         """Count mypy's errors per 100 lines of `app`."""
@@ -76,12 +78,17 @@ class Types:
             return Scored(scores=(Score(name="types", value=0.0, reason="there is no Python code under app/"),))
         files, silenced = without_silencers(delivery.files)
         finished = await self._run(delivery, files, sandbox)
-        if finished.reason != "exit":
-            return Scored(scores=(Score(name="types", value=0.0, reason=f"mypy ran into {finished.reason}"),))
         errors = _errors(finished)
-        if finished.status not in (0, 1, 2) or (finished.status != 0 and not errors):
-            raise Fault("types", f"mypy ended with status {finished.status}: {finished.output[-1000:]}")
+        if finished.reason != "exit" or finished.status not in (0, 1) or (finished.status == 1 and not errors):
+            return await self._failed(delivery, finished, sandbox)
         return Scored(scores=(_to_score(errors, lines, silenced),))
+
+    async def _failed(self, delivery: Delivery, finished: Finished, sandbox: Sandbox) -> Scored:
+        """Mypy gave up: 0 where the delivery made it, a fault where it does so on good code too."""
+        how = f"{finished.reason}, status {finished.status}: {finished.output[-1000:]}"
+        if not await canary.works(delivery, self._program(delivery), sandbox):
+            raise Fault("types", f"mypy does not work here: {how}")
+        return Scored(scores=(Score(name="types", value=0.0, reason=f"mypy could not read the delivery: {how}"),))
 
 
 def _to_score(errors: list[dict[str, Any]], lines: int, silenced: int) -> Score:
