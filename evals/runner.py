@@ -206,7 +206,7 @@ async def execute(plan_: Plan, bench: Bench, watcher: Watcher, *, jobs: int) -> 
 
 def _first_known(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error to tell: the first of ours in a group, or else the group itself."""
-    known = errors.subgroup(EvalsError)
+    known: BaseException | None = errors.subgroup(EvalsError)
     while isinstance(known, BaseExceptionGroup):
         known = known.exceptions[0]
     return known or errors

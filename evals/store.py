@@ -141,7 +141,7 @@ class Store:
             os.replace(name, path)
         except OSError as error:
             raise EnvironmentFault(
-                f"cannot write {path}: {error.strerror}; what has finished is kept, and the same command goes on from there"
+                f"cannot write {path}: {error.strerror}; what has finished is kept: make room and run the same command"
             ) from None
 
     def add_workspace(self, files: dict[str, bytes]) -> tuple[str, Path]:

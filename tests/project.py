@@ -32,7 +32,7 @@ class Evals:
             env=self.environment(**env),
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
         assert status is None or done.returncode == status, done.stdout + done.stderr

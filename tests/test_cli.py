@@ -105,8 +105,8 @@ def test_rescore_grades_stored_workspaces(evals: Evals, record: Record, solution
         path.unlink()
     done = evals("rescore", "latest")
     assert "changed:" not in done.stderr
-    attempts = sorted(trial["attempt"] for trial in evals.trials())
-    assert attempts == [1, 2]
+    attempts = sorted(str(trial["attempt"]) for trial in evals.trials())
+    assert attempts == ["1", "2"]
 
 
 def test_dry_run_writes_nothing(evals: Evals) -> None:
