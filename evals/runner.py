@@ -33,8 +33,8 @@ class Watcher(Protocol):
     def begin(self, key: Key) -> None:
         """A trial begins."""
 
-    def stage(self, key: Key, stage: str) -> None:
-        """A stage of it begins."""
+    def stages(self, key: Key, running: str) -> None:
+        """Other stages of it are under way than before."""
 
     def end(self, key: Key, finished: Trial) -> None:
         """It has been recorded."""
@@ -191,7 +191,7 @@ async def execute(plan_: Plan, bench: Bench, watcher: Watcher, *, jobs: int) -> 
     async def one(planned: Planned) -> None:
         async with limit:
             watcher.begin(planned.key)
-            done = await trial.run(planned, bench, lambda stage: watcher.stage(planned.key, stage))
+            done = await trial.run(planned, bench, lambda running: watcher.stages(planned.key, running))
             finished[planned.key] = done
             watcher.end(planned.key, done)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +18,7 @@ from evals.store import Key, Store, Trial, trial_id
 from evals.types import Delivery, Revision, Sandbox, Score, Scored, Scorer, Solution, Solver, Stack, Task
 
 Tell = Callable[[str], None]
-"""Called with the name of the stage that begins."""
+"""Called with the names of the stages that are under way, whenever they change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,20 @@ class _Record:
     solution: dict[str, Any] | None = None
     workspace: dict[str, Any] | None = None
     seed: str = "none"
+    running: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage, and tell that it is under way."""
+        self.running.append(name)
+        self.tell(", ".join(self.running))
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.timings[name] = time.monotonic() - began
+            self.running.remove(name)
+            self.tell(", ".join(self.running))
 
 
 async def run(planned: Planned, bench: Bench, tell: Tell) -> Trial:
@@ -84,10 +99,8 @@ def _earlier(record: _Record) -> Mapping[str, bytes]:
 
 async def _solve(record: _Record) -> Mapping[str, bytes]:
     planned = record.planned
-    record.tell("solve")
-    began = time.monotonic()
-    solution = await planned.solver.solve(planned.revision, planned.task, planned.stack, planned.key.epoch)
-    record.timings["solve"] = time.monotonic() - began
+    with record.stage("solve"):
+        solution = await planned.solver.solve(planned.revision, planned.task, planned.stack, planned.key.epoch)
     record.solution = _solution_document(solution)
     return solution.files
 
@@ -124,13 +137,11 @@ async def _score(record: _Record, delivery: Delivery) -> list[Scored]:
 
     async def one(scorer: Scorer) -> None:
         async with record.bench.slots:
-            record.tell(scorer.name)
-            began = time.monotonic()
             try:
-                found[scorer.name] = await scorer.score(delivery, record.bench.sandbox)
+                with record.stage(scorer.name):
+                    found[scorer.name] = await scorer.score(delivery, record.bench.sandbox)
             except Fault as fault:
                 faults.append(fault)
-            record.timings[scorer.name] = time.monotonic() - began
 
     async with anyio.create_task_group() as group:
         for scorer in record.bench.scorers:

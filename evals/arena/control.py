@@ -120,6 +120,14 @@ class Control:
             await self.do_unlock(instance)
             raise ControlError(answer["error"])
 
+    async def do_drop_tables(self, instance: int) -> None:
+        """Drop every table of the instance's database."""
+        helper = await self._helper("database_lock", [(str(self._instance(instance).state_folder), "/state")])
+        answer = await helper.ask({"do": "drop"})
+        await helper.close()
+        if "error" in answer:
+            raise ControlError(answer["error"])
+
     async def do_unlock(self, instance: int) -> None:
         """Give the database back."""
         await self._locks.pop(instance).close()

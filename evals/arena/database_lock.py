@@ -1,4 +1,4 @@
-"""Holds every SQLite database under `/state` under an exclusive lock, as another process would."""
+"""Does to the SQLite databases under `/state` what another process could: locks them, or drops their tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import sys
+from typing import Any
 
 _MAGIC = b"SQLite format 3\x00"
 
@@ -35,13 +36,32 @@ def lock(folder: str) -> list[sqlite3.Connection]:
     return held
 
 
+def drop_tables(folder: str) -> int:
+    """Drop every table of every database; how many there were."""
+    held = lock(folder)
+    count = 0
+    for connection in held:
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+        for (name,) in connection.execute(query).fetchall():
+            quoted = str(name).replace('"', '""')
+            connection.execute(f'DROP TABLE "{quoted}"')
+            count += 1
+        connection.execute("COMMIT")
+        connection.close()
+    return count
+
+
 def main() -> None:
-    """Lock at the first request, and hold until killed."""
+    """Answer requests; a lock is held until this process is killed."""
     held: list[sqlite3.Connection] = []
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        answer: dict[str, Any]
         try:
-            held += lock("/state")
-            answer = {"locked": len(held)}
+            if json.loads(line)["do"] == "drop":
+                answer = {"dropped": drop_tables("/state")}
+            else:
+                held += lock("/state")
+                answer = {"locked": len(held)}
         except (sqlite3.Error, LookupError) as error:
-            answer = {"error": str(error)}  # type: ignore[dict-item]
+            answer = {"error": str(error)}
         print(json.dumps(answer), flush=True)

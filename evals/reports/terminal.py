@@ -210,7 +210,7 @@ class PlainProgress:
         """Remember when."""
         self._began[key] = time.monotonic()
 
-    def stage(self, key: Key, stage: str) -> None:
+    def stages(self, key: Key, running: str) -> None:
         """Nothing to say."""
 
     def end(self, key: Key, finished: Trial) -> None:
@@ -225,24 +225,24 @@ class LiveProgress:
 
     def __init__(self, progress: Progress, total: int) -> None:
         self._progress = progress
-        self._all = progress.add_task("trials", total=total, stage="")
+        self._total = total
+        self._done = 0
+        self._all = progress.add_task("trials", total=total, stage=f"0 of {total}")
         self._tasks: dict[Key, TaskID] = {}
-        self._stages: dict[Key, list[str]] = {}
 
     def begin(self, key: Key) -> None:
         """A new line."""
         self._tasks[key] = self._progress.add_task(label(key), total=None, stage="")
-        self._stages[key] = []
 
-    def stage(self, key: Key, stage: str) -> None:
+    def stages(self, key: Key, running: str) -> None:
         """What it is doing."""
-        self._stages[key].append(stage)
-        self._progress.update(self._tasks[key], stage=", ".join(self._stages[key]))
+        self._progress.update(self._tasks[key], stage=running)
 
     def end(self, key: Key, finished: Trial) -> None:
         """The line gives way to its result."""
         self._progress.remove_task(self._tasks.pop(key))
-        self._progress.advance(self._all)
+        self._done += 1
+        self._progress.update(self._all, advance=1, stage=f"{self._done} of {self._total}")
         self._progress.console.print(f"{label(key)}: {outcome(finished)}")
 
 
@@ -266,9 +266,9 @@ def progress(total: int, *, live: bool) -> Iterator[PlainProgress | LiveProgress
         yield PlainProgress(total, lambda line: print(line, file=sys.stderr, flush=True))
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20))
     shown = Progress(
         *columns, TextColumn("{task.fields[stage]}"), TimeElapsedColumn(), console=Console(stderr=True), transient=True
     )

@@ -103,6 +103,10 @@ class Service:
         finally:
             self.ask("unlock")
 
+    def drop_tables(self) -> None:
+        """Take the tables out of its database: something that no service expects."""
+        self.ask("drop_tables")
+
     def remove(self) -> None:
         """Stop it and free its files."""
         self.http.close()
