@@ -19,6 +19,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,17 @@ class Trial:
         return {score["name"]: score for score in self.document["scores"]}
 
 
+def _is_locked(path: Path) -> bool:
+    try:
+        with open(path, "r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def trial_id(key: Key, grading: str, attempt: int) -> str:
     """Ten hex digits that name a trial."""
     return digests.of_json([asdict(key), grading, attempt])[:10]
@@ -91,10 +103,11 @@ class Store:
         try:
             for folder in (self._trials, self._workspaces, self._runs, self._scratch_root):
                 folder.mkdir(parents=True, exist_ok=True)
-            self._sweep()
-            self._scratch = Path(tempfile.mkdtemp(prefix="run-", dir=self._scratch_root))
-            self._lock = os.open(self._scratch / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            with self._turn():
+                self._sweep()
+                self._scratch = Path(tempfile.mkdtemp(prefix="run-", dir=self._scratch_root))
+                self._lock = os.open(self._scratch / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
         except OSError as error:
             raise EnvironmentFault(
                 f"cannot write to the output folder {self.root}: {error.strerror}; choose another with --output"
@@ -107,20 +120,18 @@ class Store:
             os.close(self._lock)
             self._scratch = None
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One process at a time, for as short as can be."""
+        with open(self._scratch_root / "turn", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
     def _sweep(self) -> None:
-        """Remove what processes that were killed have left: their lock is free."""
-        for folder in self._scratch_root.iterdir():
-            try:
-                lock = os.open(folder / "lock", os.O_RDWR)
-            except OSError:
-                continue  # being made or removed by another process
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        """Remove what processes that were killed have left: their lock is free, or was never made."""
+        for folder in self._scratch_root.glob("run-*"):
+            if not _is_locked(folder / "lock"):
                 shutil.rmtree(folder, ignore_errors=True)
-            except BlockingIOError:
-                pass
-            finally:
-                os.close(lock)
 
     @property
     def scratch(self) -> Path:
@@ -167,15 +178,22 @@ class Store:
             raise InputError(f"{path}: its content does not match its digest; remove it and run again")
         return files
 
-    def next_attempt(self, key: Key, grading: str) -> int:
-        """The number of the next attempt at a trial."""
-        return max((n for g, n, _ in self._attempts(key) if g == grading[:12]), default=0) + 1
-
     def add_trial(self, key: Key, document: dict[str, Any], logs: dict[str, str]) -> Trial:
-        """Keep a finished trial. Logs first: a trial that is there is whole."""
+        """Keep a finished trial as the next attempt at it: `id` and `attempt` are given here.
+
+        Two processes that finish the same trial take turns, so none overwrites the other's.
+        """
+        with self._turn():
+            return self._add_trial(key, document, logs)
+
+    def _add_trial(self, key: Key, document: dict[str, Any], logs: dict[str, str]) -> Trial:
+        grading = document["digests"]["grading"]
+        attempt = max((n for g, n, _ in self._attempts(key) if g == grading[:12]), default=0) + 1
+        document = {**document, "id": trial_id(key, grading, attempt), "attempt": attempt}
         schema.check(document, "trial", f"trial {document['id']}")
-        stem = f"{document['digests']['grading'][:12]}-{document['attempt']}"
+        stem = f"{grading[:12]}-{attempt}"
         folder = self._trials / key.path
+        # Logs first: a trial that is there is whole.
         for name, text in logs.items():
             self._write(folder / f"{stem}.{name}.log", text.encode("utf-8", "replace"))
         path = folder / f"{stem}.json"

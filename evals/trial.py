@@ -14,7 +14,7 @@ import anyio
 
 import evals
 from evals.errors import Fault
-from evals.store import Key, Store, Trial, trial_id
+from evals.store import Key, Store, Trial
 from evals.types import Delivery, Revision, Sandbox, Score, Scored, Scorer, Solution, Solver, Stack, Task
 
 Tell = Callable[[str], None]
@@ -127,6 +127,7 @@ def _freeze(record: _Record, files: Mapping[str, bytes]) -> Delivery:
         digest=digest,
         files=files,
         seed=record.seed,
+        scratch=record.bench.store.scratch,
     )
 
 
@@ -158,13 +159,10 @@ def composite(scores: Mapping[str, float], weights: Mapping[str, float]) -> floa
 
 def _save(record: _Record, scored: list[Scored], fault: Fault | None) -> Trial:
     planned, store = record.planned, record.bench.store
-    attempt = store.next_attempt(planned.key, planned.grading)
     scores = [score for item in scored for score in item.scores]
     document = {
         "schema_version": 1,
-        "id": trial_id(planned.key, planned.grading, attempt),
         "key": asdict(planned.key),
-        "attempt": attempt,
         "digests": _digests(record),
         "evals_version": evals.__version__,
         "sandbox": record.bench.sandbox.name,

@@ -201,7 +201,10 @@ class Scored:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What a scorer looks at: a frozen workspace and what it was made for."""
+    """What a scorer looks at: a frozen workspace and what it was made for.
+
+    `scratch` is a folder for files of the scorer's own, removed when the run ends, however it ends.
+    """
 
     task: Task
     stack: Stack
@@ -209,6 +212,7 @@ class Delivery:
     digest: str
     files: Mapping[str, bytes]
     seed: str
+    scratch: Path
 
 
 class Scorer(Protocol):

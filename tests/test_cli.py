@@ -235,7 +235,7 @@ def test_ctrl_c_keeps_what_has_finished_and_leaves_nothing(evals: Evals, end_gro
     assert "interrupted: what has finished is kept" in output
     assert "Traceback" not in output
     assert leftovers() == []
-    assert list((evals.output / ".scratch").iterdir()) == []
+    assert list((evals.output / ".scratch").glob("run-*")) == []
     finished = len(evals.trials())
     assert 1 <= finished < 3
     result = json.loads(evals(*RUN, "--solver", "oracle", "--epochs", "3", "--json").stdout)
@@ -250,10 +250,22 @@ def test_kill_9_leaves_no_process_and_the_next_start_cleans_up(evals: Evals, end
     process.kill()
     process.wait()
     wait_for(lambda: leftovers() == [])
-    assert len(list((evals.output / ".scratch").iterdir())) == 1
+    assert len(list((evals.output / ".scratch").glob("run-*"))) == 1
     evals(*RUN, "--solver", "nop")
-    assert list((evals.output / ".scratch").iterdir()) == []
+    assert list((evals.output / ".scratch").glob("run-*")) == []
+    assert not [path for path in evals.output.rglob("tmp*")]
     assert all(trial["fault"] is None for trial in evals.trials())
+
+
+def test_two_runs_on_one_output_lose_nothing(evals: Evals, end_group) -> None:
+    both = [evals.start(*RUN, "--solver", "oracle", "--epochs", "2", "--no-resume") for _ in range(2)]
+    end_group.extend(both)
+    for process in both:
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+    attempts = sorted((trial["key"]["epoch"], trial["attempt"]) for trial in evals.trials())  # type: ignore[index]
+    assert attempts == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert len({str(trial["id"]) for trial in evals.trials()}) == 4
 
 
 def test_version_and_help(evals: Evals) -> None:

@@ -178,7 +178,10 @@ class Acceptance:
             ids = [check.id for check in delivery.task.checks if check.id not in progress.outcomes]
             if not ids:
                 break
-            _take_round(await self._round(delivery, sandbox, ids), progress)
+            finished = await self._round(delivery, sandbox, ids)
+            _take_round(finished, progress)
+            if finished.reason == "wall":
+                break  # the time of all checks together is up: what was not reached has failed
         log = "\n".join(progress.logs)
         return Scored(scores=(to_score(delivery.task.checks, progress.outcomes),), logs={"service": log[-_KEPT_LOG:]})
 

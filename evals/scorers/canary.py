@@ -13,7 +13,7 @@ _GOOD = {"app/__init__.py": b"", "app/main.py": b'"""A module."""\n\nANSWER: int
 
 async def works(delivery: Delivery, program: Program, sandbox: Sandbox) -> bool:
     """Whether a tool does its work on a good delivery. If so, a failure elsewhere is the delivery's doing."""
-    with tempfile.TemporaryDirectory(dir=delivery.archive.parent) as folder:
+    with tempfile.TemporaryDirectory(dir=delivery.scratch) as folder:
         archive = Path(folder) / "workspace.tar.gz"
         archive.write_bytes(workspace.archive(_GOOD))
         finished = await sandbox.run(Job(workspace=archive, main=program))

@@ -65,7 +65,7 @@ class Types:
         return replace(program, read_only=(*program.read_only, (config, _CONFIG)))
 
     async def _run(self, delivery: Delivery, files: Mapping[str, bytes], sandbox: Sandbox) -> Finished:
-        with tempfile.TemporaryDirectory(dir=delivery.archive.parent) as folder:
+        with tempfile.TemporaryDirectory(dir=delivery.scratch) as folder:
             archive = Path(folder) / "workspace.tar.gz"
             archive.write_bytes(workspace.archive(files))
             return await sandbox.run(Job(workspace=archive, main=self._program(delivery)))
