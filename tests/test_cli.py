@@ -253,7 +253,7 @@ def test_kill_9_leaves_no_process_and_the_next_start_cleans_up(evals: Evals, end
     assert len(list((evals.output / ".scratch").glob("run-*"))) == 1
     evals(*RUN, "--solver", "nop")
     assert list((evals.output / ".scratch").glob("run-*")) == []
-    assert not [path for path in evals.output.rglob("tmp*")]
+    assert not list(evals.output.rglob("tmp*"))
     assert all(trial["fault"] is None for trial in evals.trials())
 
 
