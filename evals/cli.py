@@ -13,6 +13,7 @@ import typer
 
 from evals.errors import EnvironmentFault, EvalsError, InputError
 
+FELL_SHORT = 1
 BAD_INPUT = 2
 NOT_MEASURED = 3
 
@@ -189,6 +190,46 @@ def rescore(
     for line in result.changes:
         _say(line)
     _print_result(result, as_json=as_json)
+
+
+@app.command()
+def validate(
+    task: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="tasks [default: all]")] = None,
+    runs: Annotated[int, typer.Option(min=1, help="runs of the reference solution")] = 1,
+    load: Annotated[int, typer.Option(min=0, help="busy processes beside those runs")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="a seeded fifth of the mutants")] = False,
+    fail_under: Annotated[float, typer.Option(min=0, max=1, help="the lowest kill rate to accept")] = 0.95,
+    write: Annotated[Path | None, typer.Option(help="a folder for the cards, as Markdown and JSON")] = None,
+    jobs: Jobs = None,
+    output: Output = Path("reports"),
+    root: Root = Path(),
+    as_json: Json = False,
+) -> None:
+    """Measure graders: kill rate over seeded defects, false rejections, flakes. Status 1 where one falls short."""
+    from evals import commands
+    from evals.reports import card, terminal
+    from evals.validate import shortcomings
+
+    request = commands.Validation(
+        tasks=tuple(task or ()),
+        runs=runs,
+        load=load,
+        quick=quick,
+        jobs=jobs or os.cpu_count() or 1,
+        output=output,
+        root=root,
+        cache=_cache(),
+    )
+    cards = commands.validate(request, tell=_say, write=write)
+    if as_json:
+        print(json.dumps(cards, indent=2))
+    else:
+        terminal.print_list(terminal.console(), card.HEAD, map(card.line, cards))
+    problems = [line for found in cards for line in shortcomings(found, fail_under)]
+    for line in problems:
+        _say(line)
+    if problems:
+        raise typer.Exit(FELL_SHORT)
 
 
 def _version(value: bool) -> None:

@@ -46,6 +46,7 @@ class Check:
     sentence: str
     dimension: str
     weight: float
+    kept_because: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,6 +30,16 @@ class Recording:
     instruction_digest: str
     document: dict[str, Any]
 
+    @property
+    def name(self) -> str:
+        """Where it stands below `fixtures/recordings/`."""
+        return "/".join(self.path.parts[-4:])
+
+    @property
+    def correct(self) -> bool:
+        """Whether a person has read it and holds it to be correct, so that every check must pass it."""
+        return bool(self.document.get("correct", False))
+
     def files(self) -> dict[str, bytes]:
         """The delivered files."""
         archive = self.path / "workspace.tar.gz"

@@ -46,12 +46,13 @@ def _toml(path: Path, name: str) -> dict[str, Any]:
     return document
 
 
-def _flat(text: str) -> str:
+def flat(text: str) -> str:
+    """A text without the marks and line breaks of Markdown, to find words in it."""
     return re.sub(r"[\s|*`]+", " ", text).strip()
 
 
 def _manifest_problems(path: Path, raw: list[dict[str, Any]], instruction: str) -> list[str]:
-    flat = _flat(instruction)
+    said = flat(instruction)
     ids = [check["id"] for check in raw]
     written = {
         name for file in path.parent.glob("checks_*.py") for name in _CHECK_FUNCTION.findall(file.read_text("utf-8"))
@@ -62,7 +63,7 @@ def _manifest_problems(path: Path, raw: list[dict[str, Any]], instruction: str) 
     found += [
         f"{path}: check {check['id']}: sentence: found {check['sentence']!r}, which instruction.md does not say"
         for check in raw
-        if _flat(check["sentence"]) not in flat
+        if flat(check["sentence"]) not in said
     ]
     return found
 
@@ -73,7 +74,13 @@ def _checks(path: Path, instruction: str) -> tuple[Check, ...]:
     if found:
         raise InputError(*found)
     return tuple(
-        Check(id=c["id"], sentence=c["sentence"], dimension=c["dimension"], weight=float(c.get("weight", 1.0)))
+        Check(
+            id=c["id"],
+            sentence=c["sentence"],
+            dimension=c["dimension"],
+            weight=float(c.get("weight", 1.0)),
+            kept_because=c.get("kept_because"),
+        )
         for c in raw
     )
 

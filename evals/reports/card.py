@@ -1,0 +1,72 @@
+"""Report cards of graders: as Markdown, and as a line for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Card = Mapping[str, Any]
+
+HEAD = ("task", "checks", "kill rate", "subtle", "false rejections", "reference passes", "idle checks")
+
+
+def _rate(part: Mapping[str, Any]) -> str:
+    if not part["total"]:
+        return "-"
+    low, high = part["interval"]
+    return f"{part['killed']}/{part['total']} = {part['rate']:.0%} ({low:.0%} to {high:.0%})"
+
+
+def line(card: Card) -> tuple[str, ...]:
+    """One row of the summary."""
+    rejected = [solution for solution in card["solutions"] if solution["failed"]]
+    oracle = card["oracle"]
+    return (
+        card["task"],
+        str(card["checks"]),
+        _rate(card["mutants"]["overall"]),
+        _rate(card["mutants"]["subtle"]),
+        f"{len(rejected)} of {len(card['solutions'])}",
+        f"{oracle['passed']} of {oracle['runs']}" + (f" under load {oracle['load']}" if oracle["load"] else ""),
+        str(len(card["idle_checks"])),
+    )
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    names = list(head)
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def markdown(card: Card) -> str:
+    """The whole card. Kill rates stand with their 95% Wilson intervals."""
+    lines = [f"# Grader of {card['task']}", "", f"Task version {card['version']}, digest `{card['digest'][:12]}`", ""]
+    lines += _table(HEAD, [line(card)])
+    lines += ["", "## Kill rate by dimension", ""]
+    lines += _table(("dimension", "killed"), [(n, _rate(p)) for n, p in card["mutants"]["by_dimension"].items()])
+    lines += ["", "## Correct solutions", ""]
+    lines += _table(
+        ("solution", "failed checks"),
+        [(s["name"], ", ".join(s["failed"]) or "none") for s in card["solutions"]],
+    )
+    lines += ["", "## Mutants", ""]
+    rows = [
+        (m["id"], m["dimension"], "yes" if m["subtle"] else "", _killers(m["killed_by"]))
+        for m in card["mutants"]["each"]
+    ]
+    lines += _table(("mutant", "dimension", "subtle", "killed by"), rows)
+    lines += ["", "## Checks that kill no mutant", ""]
+    lines += [f"- {check}" for check in card["idle_checks"]]
+    lines += [f"- {check}: kept, because {reason}" for check, reason in card["kept_checks"].items()]
+    lines += [] if card["idle_checks"] or card["kept_checks"] else ["None."]
+    if card["oracle"]["flakes"]:
+        lines += ["", "## Flakes of the reference", ""]
+        lines += [f"- {check}: {count} times" for check, count in card["oracle"]["flakes"].items()]
+    stages = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in card["seconds"].items())
+    return "\n".join([*lines, "", f"Time: {stages}.", ""])
+
+
+def _killers(names: list[str]) -> str:
+    if not names:
+        return "**lives**"
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

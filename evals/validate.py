@@ -1,0 +1,222 @@
+"""Is a grader to be trusted? Run it on deliveries whose grade is known, and count.
+
+The reference passes every check, again and again and under load (flakes); nothing passes none; correct
+solutions of other make pass every check (false rejections); every seeded defect is caught (kill rate).
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+import evals
+from evals import stats
+from evals.catalog.mutants import Mutant
+from evals.errors import Fault
+from evals.store import Store
+from evals.types import Delivery, Sandbox, Scorer, Stack, Task
+
+Tell = Callable[[str], None]
+Files = Mapping[str, bytes]
+
+_QUICK_SHARE = 0.2
+_QUICK_SEED = 20_260_101
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A task with everything that its grader is measured on."""
+
+    task: Task
+    stack: Stack
+    reference: Files
+    solutions: Mapping[str, Files]
+    mutants: tuple[Mutant, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What the measuring is done with. `load` is the number of busy processes beside the oracle's runs."""
+
+    store: Store
+    sandbox: Sandbox
+    acceptance: Scorer
+    jobs: int
+    runs: int
+    load: int
+    quick: bool
+    tell: Tell
+
+
+@dataclass(kw_only=True)
+class _Found:
+    """Failed checks of each delivery by its name, and what could not be measured."""
+
+    failed: dict[str, list[str]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+async def measure(subject: Subject, bench: Bench) -> dict[str, Any]:
+    """The report card of a task's grader (`card.schema.json`)."""
+    mutants = _chosen(subject.mutants) if bench.quick else subject.mutants
+    found = _Found()
+    with _load(bench.load):
+        await _stage(subject, bench, found, {f"oracle {n + 1}": subject.reference for n in range(bench.runs)}, jobs=1)
+    await _stage(subject, bench, found, {"nop": subject.stack.starting_files()})
+    await _stage(subject, bench, found, {f"solution {n}": f for n, f in subject.solutions.items()})
+    await _stage(subject, bench, found, {f"mutant {m.id}": m.apply(subject.reference) for m in mutants})
+    return _card(subject, bench, mutants, found)
+
+
+def _chosen(mutants: tuple[Mutant, ...]) -> tuple[Mutant, ...]:
+    """A seeded fifth of the mutants: the same ones each time."""
+    count = max(1, round(len(mutants) * _QUICK_SHARE))
+    picked = random.Random(_QUICK_SEED).sample(range(len(mutants)), min(count, len(mutants)))  # noqa: S311
+    return tuple(mutants[n] for n in sorted(picked))
+
+
+@contextmanager
+def _load(count: int) -> Iterator[None]:
+    """Busy processes beside the checks."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+async def _stage(
+    subject: Subject, bench: Bench, found: _Found, deliveries: Mapping[str, Files], *, jobs: int | None = None
+) -> None:
+    began = time.monotonic()
+    limit = anyio.CapacityLimiter(jobs or bench.jobs)
+
+    async def one(name: str, files: Files) -> None:
+        async with limit:
+            try:
+                found.failed[name] = await _failed_checks(subject, bench, files)
+            except Fault as fault:
+                found.faults.append(f"{name}: {fault}")
+                bench.tell(f"{subject.task.id}: {name}: fault: {fault.reason[:200]}")
+                return
+            failed = found.failed[name]
+            bench.tell(f"{subject.task.id}: {name}: {', '.join(failed[:3]) or 'passes everything'}")
+
+    async with anyio.create_task_group() as group:
+        for name, files in deliveries.items():
+            group.start_soon(one, name, files)
+    if deliveries:
+        stage = next(iter(deliveries)).split(" ", 1)[0]
+        found.seconds[stage] = round(time.monotonic() - began, 1)
+
+
+async def _failed_checks(subject: Subject, bench: Bench, files: Files) -> list[str]:
+    digest, archive = bench.store.add_workspace(dict(files))
+    delivery = Delivery(
+        task=subject.task,
+        stack=subject.stack,
+        archive=archive,
+        digest=digest,
+        files=files,
+        seed=digest[:16],
+        scratch=bench.store.scratch,
+    )
+    scored = await bench.acceptance.score(delivery, bench.sandbox)
+    checks = scored.scores[0].details["checks"]
+    return [check["id"] for check in checks if check["outcome"] != "passed"]
+
+
+def _rate(killed: list[bool]) -> dict[str, Any]:
+    total = len(killed)
+    interval = [round(value, 4) for value in stats.wilson(sum(killed), total)] if total else None
+    rate = sum(killed) / total if total else None
+    return {"killed": sum(killed), "total": total, "rate": rate, "interval": interval}
+
+
+def _mutant_rows(mutants: tuple[Mutant, ...], found: _Found) -> list[dict[str, Any]]:
+    return [
+        {"id": m.id, "dimension": m.dimension, "subtle": m.subtle, "killed_by": found.failed[f"mutant {m.id}"]}
+        for m in mutants
+        if f"mutant {m.id}" in found.failed
+    ]
+
+
+def _mutant_part(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    dimensions = sorted({row["dimension"] for row in rows})
+    return {
+        "overall": _rate([bool(row["killed_by"]) for row in rows]),
+        "subtle": _rate([bool(row["killed_by"]) for row in rows if row["subtle"]]),
+        "by_dimension": {
+            name: _rate([bool(row["killed_by"]) for row in rows if row["dimension"] == name]) for name in dimensions
+        },
+        "each": rows,
+    }
+
+
+def _oracle_part(bench: Bench, found: _Found) -> dict[str, Any]:
+    runs = [failed for name, failed in found.failed.items() if name.startswith("oracle ")]
+    flakes = sorted({check for failed in runs for check in failed})
+    return {
+        "runs": len(runs),
+        "load": bench.load,
+        "passed": sum(1 for failed in runs if not failed),
+        "flakes": {check: sum(1 for failed in runs if check in failed) for check in flakes},
+    }
+
+
+def _card(subject: Subject, bench: Bench, mutants: tuple[Mutant, ...], found: _Found) -> dict[str, Any]:
+    rows = _mutant_rows(mutants, found)
+    task = subject.task
+    killers = {check for row in rows for check in row["killed_by"]}
+    idle = [check for check in task.checks if check.id not in killers]
+    return {
+        "schema_version": 1,
+        "task": task.id,
+        "version": task.version,
+        "digest": task.digest,
+        "evals_version": evals.__version__,
+        "quick": bench.quick,
+        "checks": len(task.checks),
+        "oracle": _oracle_part(bench, found),
+        "nop": {"passed": [c.id for c in task.checks if c.id not in found.failed.get("nop", [])]},
+        "solutions": [
+            {"name": name, "failed": found.failed.get(f"solution {name}", ["could not be measured"])}
+            for name in subject.solutions
+        ],
+        "mutants": _mutant_part(rows),
+        "idle_checks": [check.id for check in idle if not check.kept_because],
+        "kept_checks": {check.id: check.kept_because for check in idle if check.kept_because},
+        "faults": found.faults,
+        "seconds": found.seconds,
+    }
+
+
+def shortcomings(card: Mapping[str, Any], fail_under: float) -> list[str]:
+    """What keeps a grader from being trusted; empty where it is."""
+    oracle, overall, name = card["oracle"], card["mutants"]["overall"], card["task"]
+    found = []
+    if oracle["passed"] < oracle["runs"]:
+        found.append(f"{name}: the reference failed in {oracle['runs'] - oracle['passed']} of {oracle['runs']} runs")
+    if card["nop"]["passed"]:
+        found.append(f"{name}: doing nothing passes {', '.join(card['nop']['passed'])}")
+    found += [
+        f"{name}: {s['name']}, a correct solution, fails {', '.join(s['failed'])}"
+        for s in card["solutions"]
+        if s["failed"]
+    ]
+    if overall["total"] and overall["rate"] < fail_under:
+        found.append(f"{name}: kill rate {overall['rate']:.1%}, under {fail_under:.1%}")
+    if not card["quick"]:
+        found += [f"{name}: {check} kills no mutant and does not say why it is kept" for check in card["idle_checks"]]
+    return found + [f"{name}: fault: {fault}" for fault in card["faults"]]
