@@ -19,4 +19,5 @@ def wilson(successes: int, total: int, z: float = _Z95) -> tuple[float, float]:
     spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     middle = share + z * z / (2 * total)
     scale = 1 + z * z / total
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+    # At shares of 0 and 1, rounding would leave the share itself just outside.
+    return max(0.0, min(share, (middle - spread) / scale)), min(1.0, max(share, (middle + spread) / scale))
