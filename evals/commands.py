@@ -112,6 +112,7 @@ def run(request: Request, *, tell: Tell, live: bool) -> Result:
 def dry_run(request: Request) -> dict[str, Any]:
     """The plan of a run, its expected cost in US dollars and its expected time; nothing is written."""
     plan = _plan(request, Store(request.output), Environments(cache=request.cache))
+    seconds, known = plan.expected_seconds()
     return {
         "trials": [
             {"task": i.planned.key.task, "stack": i.planned.key.stack, "epoch": i.planned.key.epoch, "state": i.state}
@@ -120,8 +121,8 @@ def dry_run(request: Request) -> dict[str, Any]:
         "todo": len(plan.todo),
         "cost_usd": 0.0,
         "cost_basis": f"the solver {request.solver} calls no model",
-        "seconds": plan.expected_seconds(request.jobs),
-        "time_basis": "45 s a trial assumed",
+        "seconds": seconds / min(request.jobs, max(1, len(plan.todo))),
+        "time_basis": f"{known} of {len(plan.todo)} from earlier attempts, 60 s assumed for each other",
     }
 
 

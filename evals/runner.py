@@ -24,7 +24,7 @@ from evals.types import Revision, Sandbox, Scorer, Solver, Stack, Task
 State = Literal["done", "regrade", "solve"]
 
 _GRADERS = ("scorers/**/*", "arena/**/*", "sandboxes/**/*")
-_TYPICAL_SECONDS = {"regrade": 45.0, "solve": 45.0, "done": 0.0}
+_ASSUMED_SECONDS = 60.0
 
 
 class Watcher(Protocol):
@@ -47,6 +47,7 @@ class Item:
     planned: Planned
     state: State
     have: Trial | None
+    earlier_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +61,10 @@ class Plan:
         """What is not there yet."""
         return [item for item in self.items if item.state != "done"]
 
-    def expected_seconds(self, jobs: int) -> float:
-        """A guess from what is to be done, before anything has been measured."""
-        return sum(_TYPICAL_SECONDS[item.state] for item in self.items) / jobs
-
-    def expected_cost(self) -> float:
-        """US dollars: the solvers there are call no model, so it is what solving cost them: nothing."""
-        return 0.0
+    def expected_seconds(self) -> tuple[float, int]:
+        """Seconds of work to do, and for how many of its trials that is known from an earlier attempt."""
+        known = [item.earlier_seconds for item in self.todo if item.earlier_seconds is not None]
+        return sum(known) + _ASSUMED_SECONDS * (len(self.todo) - len(known)), len(known)
 
 
 @cache
@@ -126,14 +124,17 @@ def _item(store: Store, planned: Planned, *, again: bool) -> Item:
     current = store.current(planned.key, planned.grading)
     if current is not None and not again:
         return Item(planned=planned, state="done", have=current)
+    attempts = store.trials_of(planned.key)
+    seconds = sum(attempts[-1].document["timings"].values()) if attempts else None
     solved = [
         earlier
-        for earlier in store.trials_of(planned.key)
+        for earlier in attempts
         if earlier.document["workspace"] and earlier.document["digests"]["solve"] == planned.task.solve_digest
     ]
     if not solved or again:
-        return Item(planned=planned, state="solve", have=None)
-    return Item(planned=replace(planned, solved=solved[-1]), state="regrade", have=None)
+        return Item(planned=planned, state="solve", have=None, earlier_seconds=seconds)
+    planned = replace(planned, solved=solved[-1])
+    return Item(planned=planned, state="regrade", have=None, earlier_seconds=seconds)
 
 
 def plan(
