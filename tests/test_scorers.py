@@ -90,11 +90,6 @@ def test_only_harmless_pytest_settings_are_kept() -> None:
     assert own_tests.kept_settings({"pyproject.toml": b"[tool", "tox.ini": b"\xff[", "setup.cfg": b"x"}) == {}
 
 
-def test_hooks_that_change_reports_are_named() -> None:
-    files = {"conftest.py": b"def pytest_runtest_makereport(item, call): ...\ndef helper(): ...\n", "bad.py": b"def ("}
-    assert own_tests.forging_hooks(files) == ["conftest.py: pytest_runtest_makereport"]
-
-
 def test_silencing_comments_are_taken_out_and_counted() -> None:
     source = b"x = f()  # type: ignore[no-any]\n# mypy: ignore-errors\ny = 1  # type:ignore\n"
     files, count = types.without_silencers({"a.py": source, "n.md": b"# mypy: x"})

@@ -31,7 +31,7 @@ def arguments() -> tuple[str, ...]:
     """The command line after `python`."""
     tests = [f"**/{pattern}:{rule}" for pattern in ("tests/**", "test_*.py", "conftest.py") for rule in TESTS_IGNORED]
     return (
-        *("-m", "ruff", "check", "--isolated", "--no-cache", "--ignore-noqa", "--exit-zero"),
+        *("-I", "-m", "ruff", "check", "--isolated", "--no-cache", "--ignore-noqa", "--exit-zero"),
         *("--target-version", "py311", "--output-format", "json", "--no-respect-gitignore"),
         *("--select", ",".join(RULES), "--ignore", ",".join(IGNORED)),
         *("--per-file-ignores", ",".join(tests)),

@@ -6,7 +6,6 @@ that its tests cannot run without; options that choose or forgive tests are not.
 
 from __future__ import annotations
 
-import ast
 import configparser
 import json
 import re
@@ -39,9 +38,7 @@ KEPT_SETTINGS = frozenset(
     }
 )
 _RC = "/tool/coveragerc"
-_HOOKS = re.compile(
-    r"pytest_(runtest_\w+|pyfunc_call|report_teststatus|sessionfinish|terminal_summary|exception_interact)"
-)
+_GUARD = "/tool/guard"
 _PRAGMA = re.compile(rb"#\s*pragma:\s*no\s*(?:cover|branch)", re.IGNORECASE)
 _SHOWN = 50
 
@@ -79,24 +76,10 @@ def kept_settings(files: Mapping[str, bytes]) -> dict[str, str]:
     return kept
 
 
-def forging_hooks(files: Mapping[str, bytes]) -> list[str]:
-    """Functions of the delivery that can change what pytest reports, as `path: name`."""
-    found = []
-    for path, data in files.items():
-        if path.endswith(".py"):
-            try:
-                tree = ast.parse(data)
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                continue
-            names = [n.name for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
-            found += [f"{path}: {name}" for name in names if _HOOKS.fullmatch(name)]
-    return found
-
-
 def _script(settings: Mapping[str, str]) -> str:
     """A driver that runs the tests under coverage, then writes the figures; runs inside the sandbox."""
     options = ["-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", "/workspace", "-q", "--tb=short"]
-    options += ["--junitxml", "/results/junit.xml"]
+    options += ["--junitxml", "/results/junit.xml", "-p", "evals_guard"]
     for key, value in settings.items():
         options += ["-o", f"{key}={value}"]
     coverage = ["-m", "coverage"]
@@ -208,9 +191,12 @@ class OwnTests:
     async def score(self, delivery: Delivery, sandbox: Sandbox) -> Scored:
         """Run the tests once, under coverage."""
         limits = Limits(wall=delivery.task.own_tests_seconds, cpu=1200, processes=512)
-        program = delivery.stack.tool("-c", _script(kept_settings(delivery.files)), limits=limits)
-        config = Path(str(resources.files("evals.scorers").joinpath("data", "coveragerc")))
-        program = replace(program, read_only=(*program.read_only, (config, _RC)))
+        # Isolated: a file of the workspace named like a module must not take the driver's place.
+        program = delivery.stack.tool("-I", "-c", _script(kept_settings(delivery.files)), limits=limits)
+        data = Path(str(resources.files("evals.scorers").joinpath("data")))
+        tools = ((data / "coveragerc", _RC), (data / "guard", _GUARD))
+        env = {**program.env, "PYTHONPATH": _GUARD}
+        program = replace(program, read_only=(*program.read_only, *tools), env=env)
         collect = {"junit": "/results/junit.xml", "coverage": "/results/coverage.json"}
         finished = await sandbox.run(Job(workspace=delivery.archive, main=program, collect=collect))
         counts = read_junit(finished.files.get("junit", b""))
@@ -219,8 +205,7 @@ class OwnTests:
             tests_score(finished, counts, finished.seconds),
             coverage_score(finished.files.get("coverage"), pragmas),
         )
-        hooks = tuple(f"changes what pytest reports: {hook}" for hook in forging_hooks(delivery.files))
-        return Scored(scores=scores, logs={"own_tests": finished.output}, attacks=hooks)
+        return Scored(scores=scores, logs={"own_tests": finished.output})
 
 
 def create(environments: Environments) -> OwnTests:

@@ -60,7 +60,7 @@ class Types:
 
     def _program(self, delivery: Delivery) -> Program:
         config = Path(str(resources.files("evals.scorers").joinpath("data", "mypy.ini")))
-        argv = ("-m", "mypy", "--config-file", _CONFIG, "--cache-dir", "/tmp/mypy", "--output", "json", "app")
+        argv = ("-I", "-m", "mypy", "--config-file", _CONFIG, "--cache-dir", "/tmp/mypy", "--output", "json", "app")
         program = delivery.stack.tool(*argv, limits=Limits(wall=240.0))
         return replace(program, read_only=(*program.read_only, (config, _CONFIG)))
 
