@@ -143,6 +143,32 @@ def test_a_service_that_does_not_serve_scores_nothing(evals: Evals, record: Reco
     assert result["tasks"][0]["scores"]["own_tests"] == 0
 
 
+STATE_CHECK = """
+
+def test_state(start: Start) -> None:
+    service = start()
+    with service.locked_database():
+        expect.status(service.http.get("/healthz"), 200)
+"""
+
+
+def test_a_service_that_the_arena_cannot_work_with_has_failed(evals: Evals, record: Record, solution: Files) -> None:
+    task = evals.folder / "fixtures" / "tasks" / "echo"
+    with (task / "tests" / "checks_echo.py").open("a") as file:
+        file.write(STATE_CHECK)
+    with (task / "tests" / "manifest.toml").open("a") as file:
+        file.write('\n[[checks]]\nid = "test_state"\ndimension = "faults"\nsentence = "Echo"\n')
+    record(solution)
+    fault = evals(*RUN, "--json", status=3)
+    assert "the arena fails with the reference too" in fault.stdout
+    reference = task / "solution" / "python-fastapi" / "app" / "main.py"
+    made = b"import sqlite3\nsqlite3.connect('/state/app.db').execute('create table t (x)')\n"
+    reference.write_bytes(made + reference.read_bytes())
+    result = json.loads(evals(*RUN, "--json").stdout)
+    assert result["trials"][0]["fault"] is None
+    assert result["trials"][0]["failed_checks"] == ["test_state"]
+
+
 FAILING = b"def test_x():\n    assert False\n"
 FORGER = b"""import pytest
 

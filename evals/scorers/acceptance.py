@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from evals import workspace
 from evals.environments import Environments
 from evals.errors import Fault
 from evals.types import MIB, Check, Delivery, Finished, Job, Limits, Program, Sandbox, Score, Scored
@@ -38,6 +39,7 @@ class _Progress:
 
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     troubled: set[str] = field(default_factory=set)
+    stuck: set[str] = field(default_factory=set)
     logs: list[str] = field(default_factory=list)
 
 
@@ -56,7 +58,9 @@ def _take_event(event: Mapping[str, Any], progress: _Progress, troubled: set[str
     if event["outcome"] == "arena":
         troubled.add(event["id"])
         if event["id"] in progress.troubled:
-            raise Fault("acceptance", f"the arena failed twice in {event['id']}: {event['came']}")
+            progress.stuck.add(event["id"])
+            came = f"the arena failed twice: {event['came']}"
+            progress.outcomes[event["id"]] = Outcome(outcome="failed", expected="a service to work with", came=came)
         return
     progress.outcomes[event["id"]] = Outcome(
         outcome="passed" if event["outcome"] == "passed" else "failed",
@@ -171,6 +175,18 @@ class Acceptance:
         )
         return await sandbox.run(job)
 
+    async def _blame(self, delivery: Delivery, sandbox: Sandbox, progress: _Progress) -> None:
+        """Whose fault is it that the arena failed? The delivery's, where it works with the reference; else ours."""
+        folder = delivery.task.path / "solution" / delivery.stack.name
+        archive = delivery.scratch / f"reference-{delivery.digest[:12]}.tar.gz"
+        archive.write_bytes(workspace.archive(workspace.collect(folder).files))
+        ids = sorted(progress.stuck)
+        finished = await self._round(replace(delivery, archive=archive), sandbox, ids)
+        events = _events(finished.files.get("report", b""))
+        passed = {event["id"] for event in events if event["event"] == "check" and event["outcome"] == "passed"}
+        if passed != progress.stuck:
+            raise Fault("acceptance", f"the arena fails with the reference too: {', '.join(ids)}")
+
     async def score(self, delivery: Delivery, sandbox: Sandbox) -> Scored:
         """Run all checks; those that a dying checks' process kept from running get another round."""
         progress = _Progress()
@@ -182,6 +198,8 @@ class Acceptance:
             _take_round(finished, progress)
             if finished.reason == "wall":
                 break  # the time of all checks together is up: what was not reached has failed
+        if progress.stuck:
+            await self._blame(delivery, sandbox, progress)
         log = "\n".join(progress.logs)
         return Scored(scores=(to_score(delivery.task.checks, progress.outcomes),), logs={"service": log[-_KEPT_LOG:]})
 
