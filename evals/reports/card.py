@@ -10,6 +10,11 @@ Card = Mapping[str, Any]
 HEAD = ("task", "checks", "kill rate", "subtle", "rejects", "oracle", "idle")
 
 
+_LEGEND = """Kill rates are of all mutants and of the subtle ones, with 95% Wilson intervals. `rejects` are correct
+solutions that a check fails; `oracle` is how often the reference passes everything; `idle` checks kill no mutant and
+do not say why they are kept."""
+
+
 def _rate(part: Mapping[str, Any]) -> str:
     if not part["total"]:
         return "-"
@@ -42,12 +47,7 @@ def markdown(card: Card) -> str:
     """The whole card. Kill rates stand with their 95% Wilson intervals."""
     lines = [f"# Grader of {card['task']}", "", f"Task version {card['version']}, digest `{card['digest'][:12]}`", ""]
     lines += _table(HEAD, [line(card)])
-    lines += [
-        "",
-        "Kill rates are of all mutants and of the subtle ones, with 95% Wilson intervals. Rejects are correct",
-    ]
-    lines += ["solutions that a check fails; oracle is how often the reference passes everything; idle checks kill"]
-    lines += ["no mutant and do not say why they are kept.", "", "## Kill rate by dimension", ""]
+    lines += ["", _LEGEND, "", "## Kill rate by dimension", ""]
     lines += _table(("dimension", "killed"), [(n, _rate(p)) for n, p in card["mutants"]["by_dimension"].items()])
     lines += ["", "## Correct solutions", ""]
     lines += _table(

@@ -35,12 +35,6 @@ _CLOCKS = frozenset({"time", "monotonic", "perf_counter", "sleep", "time_ns", "m
 _DESELECT = re.compile(rb"--deselect|--ignore|-k[ =]|--collect-only|--co\b|--maxfail|xfail_strict\s*=\s*false")
 
 
-def is_test(path: str) -> bool:
-    """Whether a file belongs to the delivery's tests."""
-    parts = PurePosixPath(path)
-    return "tests" in parts.parts or parts.name.startswith("test_") or parts.name == "conftest.py"
-
-
 def _dotted(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute):
         return f"{_dotted(node.value)}.{node.attr}"
@@ -67,7 +61,7 @@ def _replaces_pytest(path: str, node: ast.AST) -> str | None:
 
 
 def _application_knows_pytest(path: str, node: ast.AST) -> str | None:
-    if is_test(path):
+    if density.is_test(path):
         return None
     names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
     names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -81,7 +75,7 @@ def _ends_the_process(path: str, node: ast.AST) -> str | None:
 
 def _in_child(path: str) -> bool:
     # Tests that fork end their children so, and rightly.
-    return is_test(path) and not path.endswith("conftest.py")
+    return density.is_test(path) and not path.endswith("conftest.py")
 
 
 def _equals_everything(path: str, node: ast.AST) -> str | None:
@@ -94,18 +88,18 @@ def _equals_everything(path: str, node: ast.AST) -> str | None:
 
 def _walks_frames(path: str, node: ast.AST) -> str | None:
     name = _dotted(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
-    return name if name in _FRAMES and not is_test(path) else None
+    return name if name in _FRAMES and not density.is_test(path) else None
 
 
 def _replaces_clocks(path: str, node: ast.AST) -> str | None:
     names = [_dotted(target) for target in _targets(node)]
     found = next((name for name in names if name.startswith("time.") and name[5:] in _CLOCKS), None)
-    return found if not is_test(path) else None
+    return found if not density.is_test(path) else None
 
 
 def _detaches(path: str, node: ast.AST) -> str | None:
     name = _dotted(node.func) if isinstance(node, ast.Call) else ""
-    return name if name in ("os.setsid", "os.daemon") and not is_test(path) else None
+    return name if name in ("os.setsid", "os.daemon") and not density.is_test(path) else None
 
 
 def _reaches_for_the_grader(path: str, node: ast.AST) -> str | None:
@@ -118,12 +112,12 @@ def _reaches_for_the_grader(path: str, node: ast.AST) -> str | None:
 
 def _forges_output(path: str, node: ast.AST) -> str | None:
     is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-    return str(node.value)[:60] if is_text and _SUMMARY.search(str(node.value)) and not is_test(path) else None  # type: ignore[attr-defined]
+    return str(node.value)[:60] if is_text and _SUMMARY.search(str(node.value)) and not density.is_test(path) else None  # type: ignore[attr-defined]
 
 
 def _knows_the_client(path: str, node: ast.AST) -> str | None:
     is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-    return str(node.value)[:60] if is_text and "python-httpx" in str(node.value) and not is_test(path) else None  # type: ignore[attr-defined]
+    return str(node.value)[:60] if is_text and "python-httpx" in str(node.value) and not density.is_test(path) else None  # type: ignore[attr-defined]
 
 
 def _forgives_tests(path: str, node: ast.AST) -> str | None:

@@ -12,7 +12,6 @@ import re
 import tokenize
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from evals.environments import Environments
 from evals.scorers import density
@@ -40,12 +39,6 @@ _SECRETS = {
 _NOTES_CHARACTERS = 200
 _STUB_BASES = {"Protocol", "ABC"}
 _STUB_DECORATORS = {"abstractmethod", "overload"}
-
-
-def is_test(path: str) -> bool:
-    """Whether a file belongs to the delivery's tests."""
-    parts = PurePosixPath(path)
-    return "tests" in parts.parts or parts.name.startswith("test_") or parts.name == "conftest.py"
 
 
 def unfinished_marks(files: Mapping[str, bytes]) -> Iterator[str]:
@@ -103,7 +96,7 @@ def _is_hook(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 def stubs(files: Mapping[str, bytes]) -> Iterator[str]:
     """Functions outside the tests whose body is only `pass`, `...` or `raise NotImplementedError`."""
     for path, data in density.python_files(files).items():
-        if is_test(path):
+        if density.is_test(path):
             continue
         try:
             tree = ast.parse(data)
@@ -126,7 +119,7 @@ def notes(files: Mapping[str, bytes]) -> list[str]:
 def secrets(files: Mapping[str, bytes]) -> Iterator[str]:
     """Key material in files outside the tests."""
     for path, data in files.items():
-        if not is_test(path):
+        if not density.is_test(path):
             yield from (f"{path}: {what}" for what, pattern in _SECRETS.items() if pattern.search(data))
 
 

@@ -8,6 +8,7 @@ No finding is 1; five or more per 100 lines is 0. Lines are those that are neith
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 
 ZERO_AT = 5.0
 """Findings per 100 lines at which the value reaches 0."""
@@ -16,6 +17,12 @@ ZERO_AT = 5.0
 def python_files(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """The delivery's Python files."""
     return {path: data for path, data in files.items() if path.endswith(".py")}
+
+
+def is_test(path: str) -> bool:
+    """Whether a file belongs to the delivery's tests."""
+    parts = PurePosixPath(path)
+    return "tests" in parts.parts or parts.name.startswith("test_") or parts.name == "conftest.py"
 
 
 def code_lines(files: Mapping[str, bytes]) -> int:
