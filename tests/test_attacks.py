@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from evals import workspace
 from evals.catalog import recordings
-from evals.scorers import attacks
+from evals.scorers import attack_signs as attacks
 from tests.project import ROOT
 
 SHOWN = [
