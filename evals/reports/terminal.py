@@ -127,8 +127,8 @@ def print_list(out: Console, head: tuple[str, ...], body: Iterable[tuple[str, ..
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in head:
-        table.add_column(name, overflow="fold")
+    for place, name in enumerate(head):
+        table.add_column(name, overflow="fold", no_wrap=place == 0)
     for cells in body:
         table.add_row(*(escape(printable(cell)) for cell in cells))
     out.print(table)

@@ -1,4 +1,7 @@
-"""Attacks on the grader, named in the trial's record. Gives no score: what holds an attack off is how grading is built."""
+"""Attacks on the grader, named in the trial's record.
+
+Gives no score: what holds an attack off is how grading is built.
+"""
 
 from __future__ import annotations
 
