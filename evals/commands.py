@@ -141,7 +141,7 @@ def _agents(root: Path) -> Listing:
         spelled = f"{name}:{variant}" if variant else name
         revision = agents.load(spelled, root)
         count = sum(1 for recording in recorded if recording.revision == revision.digest)
-        rows.append((spelled, revision.short, str(count), revision.description.split("\n")[0][:80]))
+        rows.append((spelled, revision.short, str(count), revision.description.split("\n")[0][:120]))
     return ("agent", "revision", "recordings", "description"), rows
 
 

@@ -127,8 +127,9 @@ def print_list(out: Console, head: tuple[str, ...], body: Iterable[tuple[str, ..
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for place, name in enumerate(head):
-        table.add_column(name, overflow="fold", no_wrap=place == 0)
+    for name in head[:-1]:
+        table.add_column(name, no_wrap=True, min_width=len(name))
+    table.add_column(head[-1], no_wrap=True, overflow="ellipsis")
     for cells in body:
         table.add_row(*(escape(printable(cell)) for cell in cells))
     out.print(table)
