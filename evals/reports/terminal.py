@@ -121,18 +121,14 @@ def print_run(out: Console, trials: list[Trial]) -> None:
 
 
 def print_list(out: Console, head: tuple[str, ...], body: Iterable[tuple[str, ...]]) -> None:
-    """A plain table."""
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in head[:-1]:
-        table.add_column(name, no_wrap=True, min_width=len(name))
-    table.add_column(head[-1], no_wrap=True, overflow="ellipsis")
-    for cells in body:
-        table.add_row(*(escape(printable(cell)) for cell in cells))
-    out.print(table)
+    """A line a row: all columns whole but the last, which is cut to the width of the terminal."""
+    rows = [head, *(tuple(printable(cell).split("\n")[0] for cell in cells) for cells in body)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(head) - 1)]
+    room = max(20, out.width - sum(widths) - 2 * len(widths))
+    for number, row in enumerate(rows):
+        last = row[-1] if len(row[-1]) <= room else f"{row[-1][: room - 1]}…"
+        line = "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), last])
+        out.print(line, style="bold" if number == 0 else None, markup=False, soft_wrap=True)
 
 
 def _show_check(out: Console, check: dict[str, Any]) -> None:
