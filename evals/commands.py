@@ -70,6 +70,9 @@ class Result:
 
 def _plan(request: Request, store: Store, environments: Environments) -> Plan:
     revision = agents.load(request.agent, request.root)
+    if revision.unknown_fields:
+        names = ", ".join(revision.unknown_fields)
+        environments.tell(f"{revision.spelled}: front matter fields that are not known, and have no effect: {names}")
     wanted = tasks.load_all(list(dict.fromkeys(request.tasks)), request.root)
     stacks = runner.load_stacks(wanted, list(request.stacks), environments)
     solver = plugins.factory("solvers", request.solver)(request.root, request.model)

@@ -227,6 +227,13 @@ def test_a_broken_agent_is_named(evals: Evals) -> None:
     assert "agents/toy.md: description: is missing" in evals(*RUN, "--solver", "nop", status=2).stderr
 
 
+def test_unknown_front_matter_is_told(evals: Evals) -> None:
+    path = evals.folder / "agents" / "toy.md"
+    path.write_text(path.read_text().replace("name: toy", "name: toy\nmood: good"))
+    done = evals(*RUN, "--solver", "nop")
+    assert "toy: front matter fields that are not known, and have no effect: mood" in done.stderr
+
+
 def test_a_mutilated_trial_file_is_named(evals: Evals) -> None:
     evals(*RUN, "--solver", "nop")
     (path,) = evals.output.glob("trials/**/*.json")
