@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals import stats, workspace
+from evals import schema, stats, workspace
 from evals.catalog import mutants, tasks
 from evals.errors import InputError
 from tests.conftest import Record
@@ -91,6 +91,15 @@ def test_every_mutant_of_a_shipped_task_fits_its_reference(name: str) -> None:
         for path, data in changed.items():
             if path.endswith(".py"):
                 compile(data, path, "exec")
+
+
+def test_published_cards_are_whole() -> None:
+    cards = list((ROOT / "docs" / "graders").glob("*.json"))
+    assert cards
+    for path in cards:
+        document = schema.load_json(path.read_bytes(), "card", str(path))
+        assert document["task"] == path.stem
+        assert path.with_suffix(".md").is_file()
 
 
 def test_a_mutant_that_fits_twice_is_refused() -> None:

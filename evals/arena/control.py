@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +141,6 @@ class Control:
         if "port" in answer:
             self._instances.mail_port = answer["port"]
         return answer
-
-    async def do_free_port(self) -> int:
-        """A port of loopback that nothing listens on."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
 
     async def _helper(self, module: str, binds: list[tuple[str, str]]) -> Helper:
         # The state belongs to the service's user, so what opens it must be that user too.
