@@ -282,10 +282,10 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(evals: Evals) -> None:
 
 
 def test_ctrl_c_keeps_what_has_finished_and_leaves_nothing(evals: Evals, end_group) -> None:
-    process = evals.start(*RUN, "--solver", "oracle", "--epochs", "3", "--jobs", "1")
+    process = evals.start(*RUN, "--solver", "oracle", "--epochs", "8", "--jobs", "1")
     end_group.append(process)
     wait_for(evals.trials, 60)
-    time.sleep(1)
+    time.sleep(0.5)
     os.kill(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -294,16 +294,16 @@ def test_ctrl_c_keeps_what_has_finished_and_leaves_nothing(evals: Evals, end_gro
     assert leftovers(process.pid) == []
     assert list((evals.output / ".scratch").glob("run-*")) == []
     finished = len(evals.trials())
-    assert 1 <= finished < 3
-    result = json.loads(evals(*RUN, "--solver", "oracle", "--epochs", "3", "--json").stdout)
-    assert len(result["trials"]) == len(evals.trials()) == 3
+    assert 1 <= finished < 8
+    result = json.loads(evals(*RUN, "--solver", "oracle", "--epochs", "8", "--json").stdout)
+    assert len(result["trials"]) == len(evals.trials()) == 8
 
 
 def test_kill_9_leaves_no_process_and_the_next_start_cleans_up(evals: Evals, end_group) -> None:
-    process = evals.start(*RUN, "--solver", "oracle", "--epochs", "2", "--jobs", "1")
+    process = evals.start(*RUN, "--solver", "oracle", "--epochs", "8", "--jobs", "1")
     end_group.append(process)
     wait_for(evals.trials, 60)
-    time.sleep(1)
+    time.sleep(0.5)
     assert len(leftovers(process.pid)) > 1
     process.kill()
     process.wait()
