@@ -235,12 +235,6 @@ class Settings:
     kind: str
     model: str | None = None
 
-    @property
-    def label(self) -> str:
-        """One word for paths and tables."""
-        parts = (self.solver, self.kind, self.model or "")
-        return ".".join(part for part in parts if part and part != self.solver) or self.solver
-
 
 @dataclass(frozen=True, kw_only=True)
 class Solution:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evals import schema
-from evals.catalog.tasks import flat
+from evals.catalog.tasks import flat, read_toml
 from evals.errors import InputError
 from evals.types import Task
 
@@ -61,11 +59,7 @@ def load(task: Task) -> tuple[Mutant, ...]:
     path = task.path / "mutants" / "mutants.toml"
     if not path.is_file():
         return ()
-    try:
-        document = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not TOML: {error}") from None
-    schema.check(document, "mutants", str(path))
+    document = read_toml(path, "mutants")
     problems = _problems(document["mutants"], task, str(path))
     if problems:
         raise InputError(*problems)

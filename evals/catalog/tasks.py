@@ -35,7 +35,8 @@ def names(root: Path) -> list[str]:
     return sorted(path.parent.name for path in folder(root).glob("*/task.toml"))
 
 
-def _toml(path: Path, name: str) -> dict[str, Any]:
+def read_toml(path: Path, name: str) -> dict[str, Any]:
+    """A TOML document, checked against the schema `name`."""
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -69,7 +70,7 @@ def _manifest_problems(path: Path, raw: list[dict[str, Any]], instruction: str) 
 
 
 def _checks(path: Path, instruction: str) -> tuple[Check, ...]:
-    raw = _toml(path, "manifest")["checks"]
+    raw = read_toml(path, "manifest")["checks"]
     found = _manifest_problems(path, raw, instruction)
     if found:
         raise InputError(*found)
@@ -96,7 +97,7 @@ def load(name: str, root: Path) -> Task:
     path = folder(root) / name
     if not (path / "task.toml").is_file():
         raise InputError(f"there is no task {name!r} ({path}); there are: {', '.join(names(root)) or 'none'}")
-    settings = _toml(path / "task.toml", "task")
+    settings = read_toml(path / "task.toml", "task")
     ours = settings["metadata"]["evals"]
     _check_weights(ours["weights"], path / "task.toml")
     try:
