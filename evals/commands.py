@@ -13,7 +13,7 @@ import anyio
 
 from evals import plugins, runner, schema, workspace
 from evals import validate as validation
-from evals.catalog import agents, mutants, recordings, tasks
+from evals.catalog import agents, cheats, mutants, recordings, tasks
 from evals.environments import Environments
 from evals.errors import InputError
 from evals.reports import card, terminal
@@ -248,16 +248,18 @@ class Validation:
 def validate(request: Validation, *, tell: Tell, write: Path | None) -> list[dict[str, Any]]:
     """The report cards of the tasks' graders; with `write`, kept in that folder, each as soon as it is there."""
     environments = Environments(cache=request.cache, tell=tell)
-    acceptance = plugins.factory("scorers", "acceptance")(environments)
+    scorers = {scorer.name: scorer for scorer in runner.load_scorers(environments)}
     with Store(request.output) as store:
         wanted = tasks.load_all(list(request.tasks), request.root)
         subjects = [_subject(task, request.root, environments) for task in wanted]
-        for part in (acceptance, *(subject.stack for subject in subjects)):
+        needed: list[Any] = [*scorers.values(), *(subject.stack for subject in subjects)]
+        for part in needed:
             part.prepare()
         bench = validation.Bench(
             store=store,
             sandbox=plugins.factory("sandboxes", "bubblewrap")(),
-            acceptance=acceptance,
+            acceptance=scorers.pop("acceptance"),
+            others=tuple(scorers.values()),
             jobs=request.jobs,
             runs=request.runs,
             load=request.load,
@@ -283,12 +285,15 @@ def _subject(task: Task, root: Path, environments: Environments) -> validation.S
     reference = workspace.collect(task.path / "solution" / stack.name).files
     start = stack.starting_files()
     recorded = [r for r in recordings.load_all(root) if r.task == task.id and r.correct]
+    found = cheats.load_all(root)
     return validation.Subject(
         task=task,
         stack=stack,
         reference={**start, **reference},
         solutions={r.name: r.files() for r in recorded},
         mutants=mutants.load(task),
+        cheats=found,
+        cheat_base=cheats.load_base(root) if found else {},
     )
 
 

@@ -1,7 +1,8 @@
 """Is a grader to be trusted? Run it on deliveries whose grade is known, and count.
 
 The reference passes every check, again and again and under load (flakes); nothing passes none; correct
-solutions of other make pass every check (false rejections); every seeded defect is caught (kill rate).
+solutions of other make pass every check (false rejections); every seeded defect is caught (kill rate);
+attacks on the grader get nothing and are named.
 """
 
 from __future__ import annotations
@@ -13,19 +14,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 
 import evals
 from evals import stats
+from evals.catalog.cheats import Cheat
 from evals.catalog.mutants import Mutant
 from evals.errors import Fault
 from evals.store import Store
-from evals.types import Delivery, Sandbox, Scorer, Stack, Task
+from evals.types import Delivery, Sandbox, Scored, Scorer, Stack, Task
 
 Tell = Callable[[str], None]
 Files = Mapping[str, bytes]
+T = TypeVar("T")
 
 _QUICK_SHARE = 0.2
 _QUICK_SEED = 20_260_101
@@ -40,15 +43,21 @@ class Subject:
     reference: Files
     solutions: Mapping[str, Files]
     mutants: tuple[Mutant, ...]
+    cheats: tuple[Cheat, ...]
+    cheat_base: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What the measuring is done with. `load` is the number of busy processes beside the oracle's runs."""
+    """What the measuring is done with. `load` is the number of busy processes beside the oracle's runs.
+
+    `acceptance` judges all deliveries; `others` are the other scorers, which cheats have to fool as well.
+    """
 
     store: Store
     sandbox: Sandbox
     acceptance: Scorer
+    others: tuple[Scorer, ...]
     jobs: int
     runs: int
     load: int
@@ -61,6 +70,7 @@ class _Found:
     """Failed checks of each delivery by its name, and what could not be measured."""
 
     failed: dict[str, list[str]] = field(default_factory=dict)
+    cheats: list[dict[str, Any]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -68,20 +78,22 @@ class _Found:
 async def measure(subject: Subject, bench: Bench) -> dict[str, Any]:
     """The report card of a task's grader (`card.schema.json`)."""
     mutants = _chosen(subject.mutants) if bench.quick else subject.mutants
+    cheats = _chosen(subject.cheats) if bench.quick else subject.cheats
     found = _Found()
     with _load(bench.load):
         await _stage(subject, bench, found, {f"oracle {n + 1}": subject.reference for n in range(bench.runs)}, jobs=1)
     await _stage(subject, bench, found, {"nop": subject.stack.starting_files()})
     await _stage(subject, bench, found, {f"solution {n}": f for n, f in subject.solutions.items()})
     await _stage(subject, bench, found, {f"mutant {m.id}": m.apply(subject.reference) for m in mutants})
+    await _try_cheats(subject, bench, found, cheats)
     return _card(subject, bench, mutants, found)
 
 
-def _chosen(mutants: tuple[Mutant, ...]) -> tuple[Mutant, ...]:
-    """A seeded fifth of the mutants: the same ones each time."""
-    count = max(1, round(len(mutants) * _QUICK_SHARE))
-    picked = random.Random(_QUICK_SEED).sample(range(len(mutants)), min(count, len(mutants)))  # noqa: S311
-    return tuple(mutants[n] for n in sorted(picked))
+def _chosen(all_of_them: tuple[T, ...]) -> tuple[T, ...]:
+    """A seeded fifth: the same ones each time."""
+    count = max(1, round(len(all_of_them) * _QUICK_SHARE))
+    picked = random.Random(_QUICK_SEED).sample(range(len(all_of_them)), min(count, len(all_of_them)))  # noqa: S311
+    return tuple(all_of_them[n] for n in sorted(picked))
 
 
 @contextmanager
@@ -121,9 +133,9 @@ async def _stage(
         found.seconds[stage] = round(time.monotonic() - began, 1)
 
 
-async def _failed_checks(subject: Subject, bench: Bench, files: Files) -> list[str]:
+def _delivery(subject: Subject, bench: Bench, files: Files) -> Delivery:
     digest, archive = bench.store.add_workspace(dict(files))
-    delivery = Delivery(
+    return Delivery(
         task=subject.task,
         stack=subject.stack,
         archive=archive,
@@ -132,9 +144,51 @@ async def _failed_checks(subject: Subject, bench: Bench, files: Files) -> list[s
         seed=digest[:16],
         scratch=bench.store.scratch,
     )
-    scored = await bench.acceptance.score(delivery, bench.sandbox)
+
+
+async def _failed_checks(subject: Subject, bench: Bench, files: Files) -> list[str]:
+    scored = await bench.acceptance.score(_delivery(subject, bench, files), bench.sandbox)
     checks = scored.scores[0].details["checks"]
     return [check["id"] for check in checks if check["outcome"] != "passed"]
+
+
+async def _try_cheats(subject: Subject, bench: Bench, found: _Found, cheats: tuple[Cheat, ...]) -> None:
+    """Grade every cheat with every scorer; what cannot be measured is a fault."""
+    began = time.monotonic()
+    limit = anyio.CapacityLimiter(bench.jobs)
+
+    async def one(cheat: Cheat) -> None:
+        async with limit:
+            try:
+                row = await _tried(subject, bench, cheat)
+            except Fault as fault:
+                found.faults.append(f"cheat {cheat.name}: {fault}")
+                bench.tell(f"{subject.task.id}: cheat {cheat.name}: fault: {fault.reason[:200]}")
+                return
+            found.cheats.append(row)
+            bench.tell(f"{subject.task.id}: cheat {cheat.name}: {row['named'] or 'not named'}, {row['scores']}")
+
+    async with anyio.create_task_group() as group:
+        for cheat in cheats:
+            group.start_soon(one, cheat)
+    if cheats:
+        found.seconds["cheat"] = round(time.monotonic() - began, 1)
+
+
+async def _tried(subject: Subject, bench: Bench, cheat: Cheat) -> dict[str, Any]:
+    """What a cheat got, and how it is named."""
+    collected = cheat.deliver(subject.cheat_base, bench.store.scratch)
+    delivery = _delivery(subject, bench, collected.files)
+    scored: list[Scored] = [await s.score(delivery, bench.sandbox) for s in (bench.acceptance, *bench.others)]
+    scores = {score.name: round(score.value, 4) for item in scored for score in item.scores}
+    said = [*collected.dropped, *(attack for item in scored for attack in item.attacks)]
+    return {
+        "name": cheat.name,
+        "kind": cheat.kind,
+        "scores": scores,
+        "too_high": sorted(name for name, highest in cheat.highest.items() if scores.get(name, 0.0) > highest),
+        "named": next((text for text in said if cheat.named in text), None),
+    }
 
 
 def _rate(killed: list[bool]) -> dict[str, Any]:
@@ -195,6 +249,7 @@ def _card(subject: Subject, bench: Bench, mutants: tuple[Mutant, ...], found: _F
             for name in subject.solutions
         ],
         "mutants": _mutant_part(rows),
+        "cheats": sorted(found.cheats, key=lambda row: (row["kind"], row["name"])),
         "idle_checks": [check.id for check in idle if not check.kept_because],
         "kept_checks": {check.id: check.kept_because for check in idle if check.kept_because},
         "faults": found.faults,
@@ -217,6 +272,8 @@ def shortcomings(card: Mapping[str, Any], fail_under: float) -> list[str]:
     ]
     if overall["total"] and overall["rate"] < fail_under:
         found.append(f"{name}: kill rate {overall['rate']:.1%}, under {fail_under:.1%}")
+    found += [f"{name}: the cheat {c['name']} gets {', '.join(c['too_high'])}" for c in card["cheats"] if c["too_high"]]
+    found += [f"{name}: the cheat {c['name']} is not named" for c in card["cheats"] if not c["named"]]
     if not card["quick"]:
         found += [f"{name}: {check} kills no mutant and does not say why it is kept" for check in card["idle_checks"]]
     return found + [f"{name}: fault: {fault}" for fault in card["faults"]]

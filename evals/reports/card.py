@@ -7,12 +7,13 @@ from typing import Any
 
 Card = Mapping[str, Any]
 
-HEAD = ("task", "checks", "kill rate", "subtle", "rejects", "oracle", "idle")
+HEAD = ("task", "checks", "kill rate", "subtle", "rejects", "oracle", "cheats held", "idle")
 
 
 _LEGEND = """Kill rates are of all mutants and of the subtle ones, with 95% Wilson intervals. `rejects` are correct
-solutions that a check fails; `oracle` is how often the reference passes everything; `idle` checks kill no mutant and
-do not say why they are kept."""
+solutions that a check fails; `oracle` is how often the reference passes everything; `cheats held` are
+attacks on the grader that get no more than they honestly earn and are named; `idle` checks kill no mutant and do not
+say why they are kept."""
 
 
 def _rate(part: Mapping[str, Any]) -> str:
@@ -33,8 +34,13 @@ def line(card: Card) -> tuple[str, ...]:
         _rate(card["mutants"]["subtle"]),
         f"{len(rejected)} of {len(card['solutions'])}",
         f"{oracle['passed']} of {oracle['runs']}" + (f" under load {oracle['load']}" if oracle["load"] else ""),
+        f"{sum(1 for cheat in card['cheats'] if _held(cheat))} of {len(card['cheats'])}",
         str(len(card["idle_checks"])),
     )
+
+
+def _held(cheat: Mapping[str, Any]) -> bool:
+    return bool(cheat["named"]) and not cheat["too_high"]
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
@@ -64,11 +70,19 @@ def markdown(card: Card) -> str:
     lines += [f"- {check}" for check in card["idle_checks"]]
     lines += [f"- {check}: kept, because {reason}" for check, reason in card["kept_checks"].items()]
     lines += [] if card["idle_checks"] or card["kept_checks"] else ["None."]
+    lines += ["", "## Attacks on the grader", ""]
+    lines += _table(("cheat", "kind", "acceptance", "own tests", "named"), [_cheat(c) for c in card["cheats"]])
     if card["oracle"]["flakes"]:
         lines += ["", "## Flakes of the reference", ""]
         lines += [f"- {check}: {count} times" for check, count in card["oracle"]["flakes"].items()]
     stages = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in card["seconds"].items())
     return "\n".join([*lines, "", f"Time: {stages}.", ""])
+
+
+def _cheat(cheat: Mapping[str, Any]) -> tuple[str, ...]:
+    scores = [f"{cheat['scores'].get(name, 0):.0%}" for name in ("acceptance", "own_tests")]
+    named = (cheat["named"] or "**not named**").replace("|", "\\|").replace("\n", " ")
+    return cheat["name"], str(cheat["kind"]), *scores, named
 
 
 def _killers(names: list[str]) -> str:

@@ -21,6 +21,13 @@ from evals.types import MIB, Check, Delivery, Finished, Job, Limits, Program, Sa
 _MAX_ROUNDS = 6
 _KEPT_LOG = 64 * 1024
 _REPORT = "/results/report.jsonl"
+_ENV = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/tmp",
+    "LANG": "C.UTF-8",
+    "TZ": "UTC",
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +162,7 @@ class Acceptance:
         code = "import sys; sys.path.insert(0, '/kit'); from evals.arena.kit.run import main; main()"
         return Program(
             argv=(python, "-I", "-B", "-c", code, json.dumps(settings)),
-            env={"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "TZ": "UTC"},
+            env=_ENV,
             read_only=((packages, str(packages)), (delivery.task.path / "tests", "/checks")),
             limits=Limits(wall=delivery.task.acceptance_seconds, cpu=1800, memory=2048 * MIB, processes=1024),
             cwd="/results",

@@ -10,16 +10,49 @@ from typing import Any, TypeVar
 
 import httpx
 
+from evals.arena.kit import expect
 from evals.arena.kit.channel import Channel
 from evals.arena.kit.expect import Unmet
 
 START_SECONDS = 30.0
+_IMPATIENT_SECONDS = 5.0
+_ANSWER_BYTES = 64 * 1024 * 1024
+_ANSWER_SECONDS = 60.0
 _TIMEOUT = httpx.Timeout(30.0)
 # A connection for each request: a server may close a kept one after an error at any moment, and the
 # reset would look like a failure of the next check.
 _CONNECTIONS = httpx.Limits(max_connections=200, max_keepalive_connections=0)
 
 T = TypeVar("T")
+
+_silent: list[int] = []
+"""Instances that ran and never answered: after the second, the others of this trial are waited for less long."""
+
+
+class _Bounded(httpx.SyncByteStream):
+    """A body that is read up to a size and a time, so that an answer without end ends."""
+
+    def __init__(self, stream: httpx.SyncByteStream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        read, deadline = 0, time.monotonic() + _ANSWER_SECONDS
+        for part in self._stream:
+            read += len(part)
+            if read > _ANSWER_BYTES or time.monotonic() > deadline:
+                raise httpx.ReadError(f"the answer does not end: {read} bytes so far")
+            yield part
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _Transport(httpx.HTTPTransport):
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        assert isinstance(response.stream, httpx.SyncByteStream)
+        response.stream = _Bounded(response.stream)
+        return response
 
 
 class Service:
@@ -30,7 +63,8 @@ class Service:
         self._instance = instance
         self.port = port
         url = f"http://127.0.0.1:{port}"
-        self.http = httpx.Client(base_url=url, timeout=_TIMEOUT, limits=_CONNECTIONS, trust_env=False)
+        transport = _Transport(limits=_CONNECTIONS, trust_env=False)
+        self.http = httpx.Client(base_url=url, timeout=_TIMEOUT, transport=transport, trust_env=False)
 
     def ask(self, do: str, **request: Any) -> Any:
         """A request of the control channel about this instance."""
@@ -38,7 +72,7 @@ class Service:
 
     def wait_ready(self) -> Service:
         """Wait until it answers HTTP; `Unmet` where it ends or stays silent instead."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + (START_SECONDS if len(_silent) < 2 else _IMPATIENT_SECONDS)
         while time.monotonic() < deadline:
             try:
                 self.http.get("/healthz", timeout=5.0)
@@ -48,6 +82,8 @@ class Service:
                 time.sleep(0.05)
             else:
                 return self
+        else:
+            _silent.append(self._instance)
         raise Unmet("the service to start and answer", f"{self.state()}; log: {self.log()[-1500:]}")
 
     def state(self) -> dict[str, Any]:
@@ -136,6 +172,16 @@ class Start:
         """Remove every instance made so far."""
         while self._made:
             self._made.pop().remove()
+
+
+def stops(service: Service, start: Start, **env: str | None) -> str:
+    """The log of an instance that must not start; the shared one shows that the service can."""
+    expect.status(service.http.get("/healthz"), 200)
+    instance = start.without_waiting(**env)
+    status = instance.wait_ended()
+    expect.that(status not in (None, 0), f"a non-zero exit status with {env}", status)
+    expect.that(instance.log().strip(), "a message", "nothing")
+    return instance.log()
 
 
 def wait_until(condition: Callable[[], object], seconds: float, *, every: float = 0.05) -> bool:
