@@ -84,7 +84,7 @@ def test_every_mutant_of_a_shipped_task_fits_its_reference(name: str) -> None:
     found = mutants.load(task)
     reference = workspace.collect(task.path / "solution" / "python-fastapi").files
     assert len(found) >= 25
-    assert sum(mutant.subtle for mutant in found) >= len(found) / 4
+    assert sum(mutant.subtle for mutant in found) >= len(found) / 3
     for mutant in found:
         changed = mutant.apply(reference)
         assert changed != reference
