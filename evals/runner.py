@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -22,6 +22,9 @@ from evals.trial import Bench, Planned
 from evals.types import Revision, Sandbox, Scorer, Solver, Stack, Task
 
 State = Literal["done", "regrade", "solve"]
+
+Epochs = int | Mapping[tuple[str, str], int] | None
+"""How many epochs: of each task, by task and stack, or as many as the solver offers."""
 
 _GRADERS = ("scorers/**/*", "arena/**/*", "sandboxes/**/*")
 _ASSUMED_SECONDS = 60.0
@@ -144,14 +147,15 @@ def plan(
     stacks: dict[str, Stack],
     solver: Solver,
     *,
-    epochs: int | None,
+    epochs: Epochs,
     again: bool = False,
 ) -> Plan:
     """Every trial of the run, and what has to be done for it. `again` solves what is there already too."""
     items = []
     for task in tasks:
         for stack in (stacks[name] for name in task.stacks if name in stacks):
-            for epoch in _epochs(solver, revision, task, stack, epochs):
+            wanted = epochs[task.id, stack.name] if isinstance(epochs, Mapping) else epochs
+            for epoch in _epochs(solver, revision, task, stack, wanted):
                 key = _key(revision, task, stack, solver, epoch)
                 planned = Planned(
                     key=key,

@@ -221,6 +221,11 @@ class Store:
             if _FILE.match(path.name):
                 yield load_trial(path)
 
+    def revision_trials(self, agent: str, revision: str) -> list[Trial]:
+        """Every stored attempt of a revision, by its digest."""
+        paths = sorted(self._trials.glob(f"{agent}/{revision[:12]}/*/*/*/*/*.json"))
+        return [load_trial(path) for path in paths if _FILE.match(path.name)]
+
     def add_run(self, document: dict[str, Any]) -> Path:
         """Keep a run."""
         schema.check(document, "run", f"run {document['id']}")

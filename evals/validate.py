@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import anyio
 
 import evals
-from evals import stats
 from evals.catalog.cheats import Cheat
 from evals.catalog.mutants import Mutant
 from evals.errors import Fault
+from evals.stats import proportions
 from evals.store import Store
 from evals.types import Delivery, Sandbox, Scored, Scorer, Stack, Task
 
@@ -193,7 +193,7 @@ async def _tried(subject: Subject, bench: Bench, cheat: Cheat) -> dict[str, Any]
 
 def _rate(killed: list[bool]) -> dict[str, Any]:
     total = len(killed)
-    interval = [round(value, 4) for value in stats.wilson(sum(killed), total)] if total else None
+    interval = [round(value, 4) for value in proportions.wilson(sum(killed), total)] if total else None
     rate = sum(killed) / total if total else None
     return {"killed": sum(killed), "total": total, "rate": rate, "interval": interval}
 

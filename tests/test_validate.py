@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals import schema, stats, workspace
+from evals import schema, workspace
 from evals.catalog import mutants, tasks
 from evals.errors import InputError
+from evals.stats import proportions
 from tests.conftest import Record
 from tests.project import ROOT, Evals
 
@@ -117,14 +118,14 @@ def test_a_mutant_that_fits_twice_is_refused() -> None:
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
 )
 def test_wilson_intervals_are_those_of_the_textbook(successes: int, total: int, low: float, high: float) -> None:
-    assert list(stats.wilson(successes, total)) == pytest.approx([low, high], abs=5e-5)
+    assert list(proportions.wilson(successes, total)) == pytest.approx([low, high], abs=5e-5)
 
 
 @given(st.integers(0, 500), st.integers(0, 500))
 def test_wilson_intervals_hold_the_share_and_mirror(successes: int, failures: int) -> None:
     total = successes + failures
-    low, high = stats.wilson(successes, total)
+    low, high = proportions.wilson(successes, total)
     assert 0 <= low < high <= 1
     if total:
         assert low <= successes / total <= high
-    assert list(stats.wilson(failures, total)) == pytest.approx([1 - high, 1 - low])
+    assert list(proportions.wilson(failures, total)) == pytest.approx([1 - high, 1 - low])

@@ -1,4 +1,4 @@
-"""What the commands do: one function each, from typed requests to typed results."""
+"""Running and looking: run, dry run, list, show, rescore, validate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from evals.reports import card, terminal
 from evals.runner import Item, Plan
 from evals.store import Store, Trial
 from evals.trial import Planned
-from evals.types import Revision, Stack, Task
+from evals.types import Revision, Solver, Stack, Task
 
 Tell = Callable[[str], None]
 
@@ -68,19 +68,40 @@ class Result:
     changes: tuple[str, ...] = ()
 
 
-def _plan(request: Request, store: Store, environments: Environments) -> Plan:
-    revision = agents.load(request.agent, request.root)
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What trials of one revision are planned from."""
+
+    revision: Revision
+    tasks: list[Task]
+    stacks: dict[str, Stack]
+    solver: Solver
+
+
+def work_of(agent: str, request: Request, environments: Environments) -> Work:
+    """Read what a request names, for one agent."""
+    revision = agents.load(agent, request.root)
     if revision.unknown_fields:
         names = ", ".join(revision.unknown_fields)
         environments.tell(f"{revision.spelled}: front matter fields that are not known, and have no effect: {names}")
     wanted = tasks.load_all(list(dict.fromkeys(request.tasks)), request.root)
     stacks = runner.load_stacks(wanted, list(request.stacks), environments)
     solver = plugins.factory("solvers", request.solver)(request.root, request.model)
-    epochs, again = request.epochs, not request.resume
-    return runner.plan(store, revision, wanted, stacks, solver, epochs=epochs, again=again)
+    return Work(revision=revision, tasks=wanted, stacks=stacks, solver=solver)
 
 
-def _execute(plan: Plan, store: Store, environments: Environments, *, jobs: int, tell: Tell, live: bool) -> list[Trial]:
+def plan_of(work: Work, store: Store, epochs: runner.Epochs, *, again: bool = False) -> Plan:
+    """Every trial of so many epochs, and what is to be done for it."""
+    return runner.plan(store, work.revision, work.tasks, work.stacks, work.solver, epochs=epochs, again=again)
+
+
+def _plan(request: Request, store: Store, environments: Environments) -> Plan:
+    work = work_of(request.agent, request, environments)
+    return plan_of(work, store, request.epochs, again=not request.resume)
+
+
+def execute(plan: Plan, store: Store, environments: Environments, *, jobs: int, tell: Tell, live: bool) -> list[Trial]:
+    """Run what a plan lacks; its trials in order."""
     scorers = runner.load_scorers(environments)
     if plan.todo:
         runner.prepare(plan, scorers)
@@ -108,7 +129,7 @@ def run(request: Request, *, tell: Tell, live: bool) -> Result:
         if have:
             tell(f"{have} of {len(plan.items)} trials are in {request.output} already")
         run_id, path = runner.new_run(store, plan, list(request.command))
-        trials = _execute(plan, store, environments, jobs=request.jobs, tell=tell, live=live)
+        trials = execute(plan, store, environments, jobs=request.jobs, tell=tell, live=live)
         return Result(run_id=run_id, path=path, trials=trials)
 
 
@@ -226,7 +247,7 @@ def rescore(request: Rescore, *, tell: Tell, live: bool) -> Result:
         items = tuple(_regrade_item(trial, request.root, known, stacks) for trial in earlier)
         plan = Plan(items=items)
         run_id, path = runner.new_run(store, plan, list(request.command))
-        trials = _execute(plan, store, environments, jobs=request.jobs, tell=tell, live=live)
+        trials = execute(plan, store, environments, jobs=request.jobs, tell=tell, live=live)
         changes = tuple(line for old, new in zip(earlier, trials, strict=True) for line in _changes(old, new))
         return Result(run_id=run_id, path=path, trials=trials, changes=changes)
 

@@ -1,64 +1,49 @@
-"""The command line: options in, one call, results printed, exit status out."""
+"""Running and looking: run, list, show, rescore, validate."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from evals.errors import EnvironmentFault, EvalsError, InputError
-
-FELL_SHORT = 1
-BAD_INPUT = 2
-NOT_MEASURED = 3
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="Tells whether a change to a coding agent's prompt made it better or worse.",
+from evals.cli.options import (
+    FELL_SHORT,
+    NOT_MEASURED,
+    Agent,
+    Alpha,
+    Epochs,
+    FailOn,
+    Jobs,
+    Json,
+    Margin,
+    MetricName,
+    Model,
+    Output,
+    Root,
+    Solver,
+    Stacks,
+    Tasks,
+    app,
+    cache,
+    gate,
+    say,
 )
-
-Agent = Annotated[str, typer.Option("--agent", "-a", help="NAME, NAME:VARIANT, NAME@GITREF, or a path")]
-Tasks = Annotated[list[str] | None, typer.Option("--task", "-t", help="a task; may be given again [default: all]")]
-Stacks = Annotated[list[str] | None, typer.Option("--stack", help="a stack; may be given again [default: all]")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="repeats of each task [default: 1; recorded: all there are]")]
-Solver = Annotated[
-    str | None, typer.Option(help="recorded, oracle (the reference solution) or nop [default: recorded]")
-]
-Model = Annotated[str | None, typer.Option(help="the model; recorded: only recordings known to be of it")]
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="trials at a time [default: the cores]")]
-Output = Annotated[Path, typer.Option("--output", "-o", help="where trials are kept")]
-Root = Annotated[Path, typer.Option("--root", help="the folder that holds agents/ and fixtures/")]
-Json = Annotated[bool, typer.Option("--json", help="print JSON")]
-
-
-def _cache() -> Path:
-    base = os.environ.get("EVALS_CACHE") or os.environ.get("XDG_CACHE_HOME")
-    if os.environ.get("EVALS_CACHE"):
-        return Path(str(base))
-    return (Path(base) if base else Path.home() / ".cache") / "evals"
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+from evals.errors import InputError
 
 
 def _choose_solver(name: str | None) -> str:
     """The solver, said in the first line of the output."""
     if name is not None:
-        _say(f"solver: {name}")
+        say(f"solver: {name}")
         return name
     if os.environ.get("ANTHROPIC_API_KEY"):
-        _say("solver: recorded (real deliveries from fixtures/recordings; this version calls no model)")
+        say("solver: recorded (real deliveries from fixtures/recordings; this version calls no model)")
     else:
-        _say("solver: recorded (ANTHROPIC_API_KEY is not set: real deliveries from fixtures/recordings are graded)")
+        say("solver: recorded (ANTHROPIC_API_KEY is not set: real deliveries from fixtures/recordings are graded)")
     return "recorded"
 
 
@@ -81,9 +66,19 @@ def run(
     as_json: Json = False,
     resume: Annotated[bool, typer.Option(help="do only what is missing; --no-resume solves everything again")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan and its expected cost")] = False,
+    against: Annotated[str | None, typer.Option(help="a revision to run as well, and to compare with")] = None,
+    until_verdict: Annotated[
+        bool, typer.Option("--until-verdict", help="with --against: add epochs until the verdict is clear")
+    ] = False,
+    max_epochs: Annotated[int, typer.Option(min=2, help="with --until-verdict: the most epochs")] = 20,
+    max_cost: Annotated[float | None, typer.Option(min=0, help="with --until-verdict: dollars to spend")] = None,
+    metric: MetricName = "acceptance",
+    margin: Margin = 0.05,
+    alpha: Alpha = 0.05,
+    fail_on: FailOn = "regressed",
 ) -> None:
     """Solve tasks with an agent, grade what it delivers, keep and print the results."""
-    from evals import commands
+    from evals.commands import running as commands
 
     solver_name = _choose_solver(solver)
     _check_model(solver_name, model)
@@ -97,15 +92,45 @@ def run(
         jobs=jobs or os.cpu_count() or 1,
         output=output,
         root=root,
-        cache=_cache(),
+        cache=cache(),
         resume=resume,
         command=tuple(sys.argv[1:]),
     )
     if dry_run:
         _print_plan(commands.dry_run(request), as_json=as_json)
         return
-    result = commands.run(request, tell=_say, live=sys.stderr.isatty() and not as_json)
-    _print_result(result, as_json=as_json)
+    live = sys.stderr.isatty() and not as_json
+    if against is None:
+        if until_verdict:
+            raise InputError("--until-verdict: needs --against BASE, the revision to compare with")
+        _print_result(commands.run(request, tell=say, live=live), as_json=as_json)
+        return
+    from evals.commands import settling
+    from evals.rulings import Question
+
+    asked = settling.Settling(
+        base=against,
+        question=Question(metric=metric, margin=margin, alpha=alpha),
+        gate=gate(fail_on),
+        looks=until_verdict,
+        max_epochs=max_epochs if until_verdict else epochs or max_epochs,
+        max_cost=max_cost,
+    )
+    _print_settled(settling.settle(request, asked, tell=say, live=live), as_json=as_json)
+
+
+def _print_settled(settled: Any, *, as_json: bool) -> None:
+    from evals.reports import comparison, terminal
+
+    if as_json:
+        print(json.dumps({"ended": settled.ended, "ran": len(settled.trials), **settled.document}, indent=2))
+    else:
+        comparison.print_comparison(terminal.console(), settled.document)
+        print(f"{len(settled.trials)} trials were run; no more, since {settled.ended}")
+    if not settled.document["difference"]:
+        raise typer.Exit(NOT_MEASURED)
+    if not settled.document["gate"]["passed"]:
+        raise typer.Exit(FELL_SHORT)
 
 
 def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
@@ -140,7 +165,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List agents, tasks or runs."""
-    from evals import commands
+    from evals.commands import running as commands
     from evals.reports import terminal
 
     head, rows = commands.listing(what, root=root, output=output)
@@ -157,7 +182,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one trial: scores with reasons, failed checks, the workspace's files, the service's log."""
-    from evals import commands
+    from evals.commands import running as commands
     from evals.reports import terminal
 
     found, log = commands.show(trial, output=output)
@@ -176,19 +201,19 @@ def rescore(
     as_json: Json = False,
 ) -> None:
     """Grade the stored workspaces of a run again, without solving."""
-    from evals import commands
+    from evals.commands import running as commands
 
     request = commands.Rescore(
         run=run_id,
         jobs=jobs or os.cpu_count() or 1,
         output=output,
         root=root,
-        cache=_cache(),
+        cache=cache(),
         command=tuple(sys.argv[1:]),
     )
-    result = commands.rescore(request, tell=_say, live=sys.stderr.isatty() and not as_json)
+    result = commands.rescore(request, tell=say, live=sys.stderr.isatty() and not as_json)
     for line in result.changes:
-        _say(line)
+        say(line)
     _print_result(result, as_json=as_json)
 
 
@@ -206,7 +231,7 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Measure graders: kill rate over seeded defects, false rejections, flakes. Status 1 where one falls short."""
-    from evals import commands
+    from evals.commands import running as commands
     from evals.reports import card, terminal
     from evals.validate import shortcomings
 
@@ -218,53 +243,15 @@ def validate(
         jobs=jobs or os.cpu_count() or 1,
         output=output,
         root=root,
-        cache=_cache(),
+        cache=cache(),
     )
-    cards = commands.validate(request, tell=_say, write=write)
+    cards = commands.validate(request, tell=say, write=write)
     if as_json:
         print(json.dumps(cards, indent=2))
     else:
         terminal.print_list(terminal.console(), card.HEAD, map(card.line, cards))
     problems = [line for found in cards for line in shortcomings(found, fail_under)]
     for line in problems:
-        _say(line)
+        say(line)
     if problems:
         raise typer.Exit(FELL_SHORT)
-
-
-def _version(value: bool) -> None:
-    if value:
-        import evals
-
-        print(evals.__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
-    ] = False,
-) -> None:
-    del version
-
-
-def _stop(_signal: int, _frame: object) -> None:
-    """SIGTERM ends a run as Ctrl-C does."""
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-def main() -> None:
-    """Entry point; every known error ends in a message and an exit status."""
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        app()  # ends by itself: 0, 2 for wrong options, 130 when interrupted
-    except (InputError, EnvironmentFault) as error:
-        _say(f"evals: {error}")
-        sys.exit(BAD_INPUT)
-    except EvalsError as error:
-        _say(f"evals: {error}")
-        sys.exit(NOT_MEASURED)
-    except OSError as error:
-        _say(f"evals: {error.strerror or error}: {error.filename or 'no file named'}")
-        sys.exit(BAD_INPUT)

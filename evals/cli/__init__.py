@@ -1,0 +1,54 @@
+"""The command line: options in, one call, results printed, exit status out. Nothing else prints."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from evals.cli import comparing, running
+from evals.cli.options import BAD_INPUT, NOT_MEASURED, app, say
+from evals.errors import EnvironmentFault, EvalsError, InputError
+
+__all__ = ["app", "comparing", "main", "running"]
+
+
+def _version(value: bool) -> None:
+    if value:
+        import evals
+
+        print(evals.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    del version
+
+
+def _stop(_signal: int, _frame: object) -> None:
+    """SIGTERM ends a run as Ctrl-C does."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def main() -> None:
+    """Entry point; every known error ends in a message and an exit status."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        app()  # ends by itself: 0, 2 for wrong options, 130 when interrupted
+    except (InputError, EnvironmentFault) as error:
+        say(f"evals: {error}")
+        sys.exit(BAD_INPUT)
+    except EvalsError as error:
+        say(f"evals: {error}")
+        sys.exit(NOT_MEASURED)
+    except OSError as error:
+        say(f"evals: {error.strerror or error}: {error.filename or 'no file named'}")
+        sys.exit(BAD_INPUT)

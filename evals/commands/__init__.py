@@ -1,0 +1,1 @@
+"""What the commands do: one function each, from typed requests to typed results."""

@@ -1,0 +1,176 @@
+"""Two revisions' trials in, a comparison out. Pure: it reads no file and runs nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from evals import metrics
+from evals.metrics import Metric
+from evals.pairing import Pair, Pairing, Side
+from evals.rulings import Gate, Question, faults_of, gate_passes, rule, strata_of, values_of
+from evals.stats import many, power, proportions, stratified
+from evals.stats.stratified import Estimate, Stratum
+from evals.store import Trial
+
+_CHANGED_CHECKS = 40
+
+
+def compare(base: Side, head: Side, pairing: Pairing, question: Question, gate: Gate = "regressed") -> dict[str, Any]:
+    """The comparison (`comparison.schema.json`); `InputError` where the question cannot be asked of these trials."""
+    offered = metrics.of_trials([t for p in pairing.pairs for t in (*p.base, *p.head)])
+    metric = metrics.named(question.metric, offered)
+    ruling = rule(pairing, metric, question)
+    passed = ruling is not None and gate_passes(gate, ruling, question, more_is_better=metric.more_is_better)
+    epochs = _mean_epochs(strata_of(pairing.pairs, metric))
+    return {
+        "schema_version": 1,
+        "evals_version": pairing.evals_version,
+        "base": _side_document(base, [p.base for p in pairing.pairs]),
+        "head": _side_document(head, [p.head for p in pairing.pairs]),
+        "settings": dict(zip(("solver", "kind", "model"), pairing.settings, strict=True)),
+        "question": {**asdict(question), "level": question.level or question.alpha},
+        "more_is_better": metric.more_is_better,
+        "unit": metric.unit,
+        "verdict": ruling.verdict if ruling else "inconclusive",
+        "reason": ruling.reason if ruling else "no task has a scored trial of both revisions",
+        "difference": _estimate_document(ruling.estimate) if ruling else None,
+        "worst_case": [ruling.worst_low, ruling.worst_high] if ruling else None,
+        "detectable": _finite(power.detectable(ruling.estimate)) if ruling else None,
+        "epochs": epochs,
+        "epochs_to_settle": power.epochs_to_settle(ruling.estimate, epochs, question.margin) if ruling else None,
+        "tasks": [_task_document(pair, metric, question) for pair in pairing.pairs],
+        "missing": [{"task": place[0], "stack": place[1], "only_in": label} for place, label in pairing.missing],
+        "metrics": _other_metrics(pairing.pairs, offered, metric, question),
+        "checks": _changed_checks(pairing.pairs),
+        "gate": {"fail_on": gate, "passed": passed},
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _mean_epochs(strata: Sequence[Stratum]) -> float:
+    counts = [(len(s.base) + len(s.head)) / 2 for s in strata]
+    return sum(counts) / len(counts) if counts else 0.0
+
+
+def _side_document(side: Side, tasks: list[tuple[Trial, ...]]) -> dict[str, Any]:
+    used = [trial for trials in tasks for trial in trials]
+    scored = [trial for trial in used if trial.fault is None]
+    return {
+        "label": side.label,
+        "agent": side.agent,
+        "revision": side.revision,
+        "trials": len(used),
+        "faults": len(used) - len(scored),
+        "all_pass": _all_pass([[t for t in trials if t.fault is None] for trials in tasks]),
+        "cost_usd": _known_sum(trial.document["solution"]["cost_usd"] for trial in scored),
+    }
+
+
+def _all_pass(tasks: list[list[Trial]]) -> dict[str, Any]:
+    """Trials with every check passed; pass@k and pass^k are means over tasks."""
+    counts = [(sum(int(metrics.all_pass(trial)) for trial in trials), len(trials)) for trials in tasks if trials]
+    passed, total = sum(c for c, _ in counts), sum(n for _, n in counts)
+    k = min((n for _, n in counts), default=0)
+    return {
+        "passed": passed,
+        "total": total,
+        "interval": list(proportions.wilson(passed, total)),
+        "k": k,
+        "pass_at_k": _mean([proportions.pass_at_k(c, n, k) for c, n in counts]),
+        "pass_hat_k": _mean([proportions.pass_hat_k(c, n, k) for c, n in counts]),
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None
+
+
+def _known_sum(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _estimate_document(found: Estimate) -> dict[str, Any]:
+    return {name: _finite(float(value)) for name, value in asdict(found).items()}
+
+
+def _task_document(pair: Pair, metric: Metric, question: Question) -> dict[str, Any]:
+    strata = strata_of([pair], metric)
+    found = stratified.estimate(strata, alpha=question.alpha, bounded=metric.bounded) if strata else None
+    sides = {"base": pair.base, "head": pair.head}
+    return {
+        "task": pair.task,
+        "stack": pair.stack,
+        **{name: _cell_document(trials, metric) for name, trials in sides.items()},
+        "difference": _estimate_document(found) if found else None,
+    }
+
+
+def _cell_document(trials: tuple[Trial, ...], metric: Metric) -> dict[str, Any]:
+    values = values_of(trials, metric)
+    return {
+        "trials": [trial.document["id"] for trial in trials],
+        "faults": faults_of(trials),
+        "mean": math.fsum(values) / len(values) if values else None,
+        "values": list(values),
+    }
+
+
+def _other_metrics(
+    pairs: Sequence[Pair], offered: Mapping[str, Metric], primary: Metric, question: Question
+) -> list[dict[str, Any]]:
+    """Every other metric: its difference, and its p-value adjusted for their number after Holm."""
+    rows = []
+    for metric in offered.values():
+        strata = strata_of(pairs, metric)
+        if metric.name != primary.name and strata:
+            found = stratified.estimate(strata, alpha=question.alpha, bounded=metric.bounded)
+            rows.append((metric, strata, found))
+    adjusted = many.holm([found.p for _, _, found in rows])
+    return [
+        {
+            "name": metric.name,
+            "unit": metric.unit,
+            "more_is_better": metric.more_is_better,
+            "base": _mean_of([s.base for s in strata]),
+            "head": _mean_of([s.head for s in strata]),
+            "difference": _estimate_document(found),
+            "p_holm": p,
+        }
+        for (metric, strata, found), p in zip(rows, adjusted, strict=True)
+    ]
+
+
+def _mean_of(cells: Sequence[tuple[float, ...]]) -> float:
+    """The mean over tasks of their means."""
+    return math.fsum(math.fsum(cell) / len(cell) for cell in cells) / len(cells)
+
+
+def _changed_checks(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
+    """Checks whose share of passes differs, the largest change first."""
+    rows: list[dict[str, Any]] = []
+    for pair in pairs:
+        base, head = _check_shares(pair.base), _check_shares(pair.head)
+        for name in [name for name in base if name in head and base[name][1] != head[name][1]]:
+            row = {"task": pair.task, "check": name, "sentence": base[name][0]}
+            rows.append({**row, "base": base[name][1], "head": head[name][1]})
+    rows.sort(key=lambda row: (-abs(row["head"] - row["base"]), row["task"], row["check"]))
+    return rows[:_CHANGED_CHECKS]
+
+
+def _check_shares(trials: Iterable[Trial]) -> dict[str, tuple[str, float]]:
+    """Sentence and share of passes of each check."""
+    counts: dict[str, list[int]] = {}
+    sentences: dict[str, str] = {}
+    for trial in trials:
+        if trial.fault is None:
+            for check in trial.scores[metrics.PRIMARY]["details"]["checks"]:
+                counts.setdefault(check["id"], []).append(check["outcome"] == "passed")
+                sentences[check["id"]] = check["sentence"]
+    return {name: (sentences[name], sum(passed) / len(passed)) for name, passed in counts.items()}

@@ -1,0 +1,231 @@
+"""Differences between two revisions on fixed tasks: each task is a stratum, and epochs are the sample.
+
+The difference is the mean over tasks of (mean of head's trials - mean of base's). Whether it is one of chance is
+answered by exchanging trials between the revisions within each task: where the revisions do not differ, every such
+arrangement is as likely as the one that came (a permutation test, exact for any number of trials).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+MOST_ARRANGEMENTS = 10_000
+"""Up to so many arrangements are gone through; of more, one fewer than so many are drawn, and the real one is added."""
+
+_SEED = 20_261_125
+
+Floats = NDArray[np.float64]
+Side = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stratum:
+    """One task's values under both revisions; at least one each."""
+
+    name: str
+    base: tuple[float, ...]
+    head: tuple[float, ...]
+
+    @property
+    def difference(self) -> float:
+        """Mean of head less mean of base."""
+        return math.fsum(self.head) / len(self.head) - math.fsum(self.base) / len(self.base)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A difference with its interval at confidence `1 - alpha`.
+
+    `p` is two-sided and exact; it is never below `2 / arrangements`. `error` is the standard error, `freedom` its
+    degrees of freedom. The interval holds all differences that either the exact test or Welch's does not refuse.
+    """
+
+    difference: float
+    low: float
+    high: float
+    alpha: float
+    p: float
+    error: float
+    freedom: float
+    arrangements: int
+
+
+def estimate(
+    strata: Sequence[Stratum], *, alpha: float = 0.05, bounded: bool = True, most: int = MOST_ARRANGEMENTS
+) -> Estimate:
+    """Estimate the difference on these tasks. `bounded` values lie between 0 and 1, and so the interval in [-1, 1].
+
+    The exact interval inverts the permutation test under a constant shift: Garthwaite, P. H. (1996): Confidence
+    intervals from randomization tests, Biometrics 52, 1387-1393. The other is Welch's (1947) with Satterthwaite's
+    degrees of freedom, its variances stratified and guarded (`cell_variance`). Swapping base and head mirrors the
+    result, and neither the order of trials nor that of tasks matters. Raises `ValueError` without a stratum.
+    """
+    if not strata:
+        raise ValueError("there is no stratum")
+    sides = _sides([(s.base, s.head) for s in strata])
+    swapped = _sides([(s.head, s.base) for s in strata])
+    if swapped < sides:
+        return _mirrored(_estimate(*swapped, alpha=alpha, bounded=bounded, most=most))
+    found = _estimate(*sides, alpha=alpha, bounded=bounded, most=most)
+    if swapped == sides:
+        half = max(-found.low, found.high)
+        found = replace(found, low=-half, high=half)
+    return found
+
+
+def _sides(cells: Sequence[tuple[tuple[float, ...], tuple[float, ...]]]) -> tuple[Side, Side]:
+    """Both revisions' values, task by task, in an order that depends on the values alone."""
+    pairs = sorted(((tuple(sorted(base)), tuple(sorted(head))) for base, head in cells), key=lambda p: (sorted(p), p))
+    return tuple(base for base, _ in pairs), tuple(head for _, head in pairs)
+
+
+def _mirrored(found: Estimate) -> Estimate:
+    return replace(found, difference=-found.difference, low=-found.high, high=-found.low)
+
+
+def _estimate(base: Side, head: Side, *, alpha: float, bounded: bool, most: int) -> Estimate:
+    difference = math.fsum(math.fsum(h) / len(h) - math.fsum(b) / len(b) for b, h in zip(base, head, strict=True))
+    difference /= len(base)
+    error, freedom = _standard_error([*base, *head], len(base), bounded=bounded)
+    half = t_quantile(1 - alpha / 2, freedom) * error
+    moves = _arrangements(base, head, most)
+    exact_low, exact_high = _inverted(difference, moves, alpha)
+    low, high = min(exact_low, difference - half), max(exact_high, difference + half)
+    if bounded:
+        low, high = max(low, -1.0), min(high, 1.0)
+    return Estimate(
+        difference=difference,
+        low=low,
+        high=high,
+        alpha=alpha,
+        p=_p_value(difference, moves),
+        error=error,
+        freedom=freedom,
+        arrangements=len(moves.differences),
+    )
+
+
+def cell_variance(values: Sequence[float], *, bounded: bool) -> float:
+    """The sample variance of a task's trials under one revision; guarded where all values are equal.
+
+    Equal values do not show that there is no variance. They are then taken as the least that is possible together
+    with one trial that would differ: the variance m (1 - m) of a share at m = (sum + 1) / (n + 2) (Laplace's rule of
+    succession), counted as one of n observations. Unbounded values get a quarter of their square in its place.
+    """
+    n = len(values)
+    mean = math.fsum(values) / n
+    squares = math.fsum((value - mean) ** 2 for value in values)
+    if squares > 1e-18 * max(1.0, mean * mean):
+        return squares / (n - 1)
+    if not bounded:
+        return mean * mean / 4 / n
+    share = (math.fsum(values) + 1) / (n + 2)
+    return share * (1 - share) / n
+
+
+def standard_error(strata: Sequence[Stratum], *, bounded: bool = True) -> tuple[float, float]:
+    """The standard error of the difference, and its degrees of freedom after Welch and Satterthwaite."""
+    cells = [values for stratum in strata for values in (stratum.base, stratum.head)]
+    return _standard_error(cells, len(strata), bounded=bounded)
+
+
+def _standard_error(cells: Sequence[Sequence[float]], tasks: int, *, bounded: bool) -> tuple[float, float]:
+    parts = [(cell_variance(values, bounded=bounded) / len(values), len(values)) for values in cells]
+    total = math.fsum(part for part, _ in parts)
+    spread = math.fsum(part * part / max(1, n - 1) for part, n in parts)
+    freedom = total * total / spread if spread > 0 else float(len(parts))
+    return math.sqrt(total) / tasks, freedom
+
+
+def t_quantile(share: float, freedom: float) -> float:
+    """Quantile of Student's t distribution."""
+    return float(special.stdtrit(freedom, share))
+
+
+def t_share(value: float, freedom: float) -> float:
+    """Share of Student's t distribution below a value."""
+    return float(special.stdtr(freedom, value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Moves:
+    """Arrangements of trials: the difference that each gives, and the part of the shift that each keeps (1: all)."""
+
+    differences: Floats
+    kept: Floats
+
+
+def _arrangements(base: Side, head: Side, most: int) -> _Moves:
+    """All arrangements, or a seeded sample of them; the real one comes first."""
+    count = math.prod(math.comb(len(b) + len(h), len(h)) for b, h in zip(base, head, strict=True))
+    tasks = len(base)
+    differences, kept = np.zeros(1), np.zeros(1)
+    for n, (b, h) in enumerate(zip(base, head, strict=True)):
+        chosen = _choices(len(b), len(h)) if count <= most else _draws(n, len(b), len(h), most)
+        part, part_kept = _of_stratum(b, h, chosen)
+        if count <= most:
+            differences = np.add.outer(differences, part).ravel()
+            kept = np.add.outer(kept, part_kept).ravel()
+        else:
+            differences, kept = differences + part, kept + part_kept
+    return _Moves(differences=differences / tasks, kept=kept / tasks)
+
+
+@lru_cache(maxsize=128)
+def _choices(base: int, head: int) -> NDArray[np.intp]:
+    """Every choice of `head` positions, the last ones first."""
+    return np.array(list(combinations(range(base + head - 1, -1, -1), head)), dtype=np.intp)
+
+
+@lru_cache(maxsize=128)
+def _draws(task: int, base: int, head: int, most: int) -> NDArray[np.intp]:
+    """`most` choices of `head` positions: the last ones, then random ones, which differ from task to task."""
+    generator = np.random.default_rng([_SEED, task, base, head])
+    drawn = np.argpartition(generator.random((most - 1, base + head)), head - 1, axis=1)[:, :head]
+    return np.concatenate([np.arange(base, base + head)[np.newaxis, :], drawn])
+
+
+def _of_stratum(base: Sequence[float], head: Sequence[float], chosen: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """For rows of positions that play head: the difference of means, and the kept part of a shift of head's trials."""
+    values = np.array([*base, *head])
+    was_head = np.array([0.0] * len(base) + [1.0] * len(head))
+
+    def contrast(numbers: Floats) -> Floats:
+        inside = numbers[chosen].sum(axis=1)
+        found: Floats = inside / len(head) - (numbers.sum() - inside) / len(base)
+        return found
+
+    return contrast(values), contrast(was_head)
+
+
+def _p_value(difference: float, moves: _Moves) -> float:
+    """Two-sided: twice the smaller share of arrangements at least as far out as the real one."""
+    slack = 1e-12
+    above = float(np.mean(moves.differences >= difference - slack))
+    below = float(np.mean(moves.differences <= difference + slack))
+    return min(1.0, 2 * min(above, below))
+
+
+def _inverted(difference: float, moves: _Moves, alpha: float) -> tuple[float, float]:
+    """Differences that the permutation test does not refuse at `alpha`, had head's trials been shifted by them.
+
+    An arrangement is as far out as the real one, for a shift d, where d >= (difference - its difference) / (1 - kept);
+    the ends are quantiles of those ratios.
+    """
+    moved = moves.kept < 1 - 1e-9
+    unmoved = int(np.count_nonzero(~moved))
+    total = len(moves.kept)
+    ratios = np.sort((difference - moves.differences[moved]) / (1 - moves.kept[moved]))
+    # The shift is kept while more than alpha / 2 of all arrangements are at least as far out.
+    needed = math.floor(alpha / 2 * total + 1e-9) + 1 - unmoved
+    if needed <= 0 or needed > len(ratios):
+        return -math.inf, math.inf
+    return float(ratios[needed - 1]), float(ratios[-needed])
