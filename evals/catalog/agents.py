@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -116,16 +117,26 @@ def _read(path: Path, spelled: str) -> bytes:
         raise InputError(f"{spelled}: cannot read {path}: {error.strerror}") from None
 
 
-def _load_path(path: Path, spelled: str) -> Revision:
-    stem, _, variant = path.stem.partition(".")
-    del stem
-    return parse(_read(path, spelled), variant=variant or None, spelled=spelled, source=str(path))
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A prompt file as it was found: its bytes, its variant, how it was named, and where errors say it is."""
+
+    data: bytes
+    variant: str | None
+    spelled: str
+    where: str
+
+    def revision(self) -> Revision:
+        """What it says; `InputError` where it is not an agent file."""
+        return parse(self.data, variant=self.variant, spelled=self.spelled, source=self.where)
 
 
-def load(spelled: str, root: Path) -> Revision:
-    """The revision that a user means by `NAME`, `NAME:VARIANT`, either with `@GITREF`, or a path."""
+def read(spelled: str, root: Path) -> Source:
+    """The file that a user means by `NAME`, `NAME:VARIANT`, either with `@GITREF`, or a path."""
     if spelled.endswith(".md") or "/" in spelled.partition("@")[0]:
-        return _load_path(Path(spelled), spelled)
+        path = Path(spelled)
+        variant = path.stem.partition(".")[2] or None
+        return Source(data=_read(path, spelled), variant=variant, spelled=spelled, where=str(path))
     bare, at, ref = spelled.partition("@")
     name, colon, variant = bare.partition(":")
     if not _NAME.match(name) or (colon and not _NAME.match(variant)):
@@ -137,5 +148,10 @@ def load(spelled: str, root: Path) -> Revision:
         data = _read(root / relative, spelled)
     else:
         raise InputError(f"there is no agent {bare!r} ({root / relative}); there are: {_listing(root)}")
-    source = f"{relative}@{ref}" if at else str(root / relative)
-    return parse(data, variant=variant or None, spelled=spelled, source=source)
+    where = f"{relative}@{ref}" if at else str(root / relative)
+    return Source(data=data, variant=variant or None, spelled=spelled, where=where)
+
+
+def load(spelled: str, root: Path) -> Revision:
+    """The revision that a user means; see `read`."""
+    return read(spelled, root).revision()

@@ -1,26 +1,37 @@
-"""Comparing and planning: compare."""
+"""Comparing and planning: compare, plan, ablate."""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from evals.cli.options import (
     FELL_SHORT,
     NOT_MEASURED,
+    Agent,
     Alpha,
+    Epochs,
     FailOn,
+    Jobs,
     Json,
     Margin,
     MetricName,
+    Model,
     Output,
     Root,
+    Solver,
+    Stacks,
     Tasks,
     app,
+    cache,
+    choose_solver,
     gate,
+    say,
 )
 
 _REVISIONS = "a git reference of --agent, NAME, NAME:VARIANT, NAME@GITREF, a prompt's path, or a run"
@@ -74,3 +85,157 @@ def compare(
         raise typer.Exit(NOT_MEASURED)
     if not found.passed:
         raise typer.Exit(FELL_SHORT)
+
+
+@app.command()
+def plan(
+    agent: Agent,
+    task: Tasks = None,
+    effect: Annotated[float, typer.Option(min=0.001, help="the difference that must not be missed")] = 0.1,
+    metric: MetricName = "acceptance",
+    alpha: Alpha = 0.05,
+    power: Annotated[float, typer.Option(min=0.5, max=0.99, help="the chance to find it")] = 0.8,
+    spread: Annotated[
+        float | None, typer.Option(min=0.0001, help="standard deviation between trials of a task [default: as stored]")
+    ] = None,
+    cost: Annotated[float | None, typer.Option(min=0, help="dollars a trial [default: as stored]")] = None,
+    output: Output = Path("reports"),
+    root: Root = Path(),
+    as_json: Json = False,
+) -> None:
+    """Say how many epochs, trials and dollars it takes to see an effect."""
+    from evals.commands import planning
+
+    request = planning.Planning(
+        agent=agent,
+        tasks=tuple(task or ()),
+        metric=metric,
+        effect=effect,
+        alpha=alpha,
+        power=power,
+        spread=spread,
+        cost=cost,
+        output=output,
+        root=root,
+    )
+    found = planning.plan(request)
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    print(f"to see {effect:g} in {metric} with {power:.0%} power at alpha {alpha:g}, on {len(found['tasks'])} tasks:")
+    print(f"  spread between trials of a task: {found['spread']:.3f} ({found['spread_basis']})")
+    print(f"  cost of a trial: {_dollars(found['cost_a_trial_usd'])} ({found['cost_basis']})")
+    for name, size in (
+        ("fixed size", found["fixed"]),
+        ("until verdict, expected", found["until_verdict"]["expected"]),
+        ("until verdict, at most", found["until_verdict"]["at_most"]),
+    ):
+        print(f"  {name}: {size['epochs']:g} epochs, {size['trials']:g} trials, {_dollars(size['cost_usd'])}")
+
+
+def _dollars(value: float | None) -> str:
+    return "cost not known" if value is None else f"${value:.2f}"
+
+
+@app.command()
+def ablate(
+    agent: Agent,
+    clause: Annotated[list[str] | None, typer.Option("--clause", help="a clause; may be given again")] = None,
+    only_list: Annotated[bool, typer.Option("--list", help="list the clauses, and run nothing")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="keep the prompts as agents/variants/, and run nothing")
+    ] = False,
+    picture: Annotated[Path | None, typer.Option(help="a picture of the intervals: .svg, .png or .pdf")] = None,
+    task: Tasks = None,
+    stack: Stacks = None,
+    epochs: Epochs = None,
+    solver: Solver = None,
+    model: Model = None,
+    metric: MetricName = "acceptance",
+    margin: Margin = 0.05,
+    alpha: Alpha = 0.05,
+    jobs: Jobs = None,
+    output: Output = Path("reports"),
+    root: Root = Path(),
+    as_json: Json = False,
+) -> None:
+    """Leave out one clause of the prompt at a time, and say which earn their tokens."""
+    from evals.commands import ablating, running
+    from evals.rulings import Question
+
+    chosen = ablating.find(agent, root, tuple(clause or ()))
+    if only_list:
+        _print_clauses(chosen, as_json=as_json)
+        return
+    if write:
+        for path in ablating.write(agent, root, chosen):
+            print(path)
+        return
+    request = running.Request(
+        agent=agent,
+        tasks=tuple(task or ()),
+        stacks=tuple(stack or ()),
+        epochs=epochs,
+        solver=choose_solver(solver),
+        model=model,
+        jobs=jobs or os.cpu_count() or 1,
+        output=output,
+        root=root,
+        cache=cache(),
+        resume=True,
+        command=tuple(sys.argv[1:]),
+    )
+    question = Question(metric=metric, margin=margin, alpha=alpha)
+    found = ablating.ablate(request, question, chosen, tell=say, live=sys.stderr.isatty() and not as_json)
+    _print_ablated(found, as_json=as_json)
+    if picture is not None:
+        _draw(found, picture, margin)
+
+
+def _print_clauses(chosen: list[Any], *, as_json: bool) -> None:
+    from evals.reports import terminal
+
+    rows = [(clause.name, str(clause.tokens), clause.text.split("\n")[0][:80]) for clause in chosen]
+    if as_json:
+        print(json.dumps([{"clause": name, "tokens": int(tokens), "begins": text} for name, tokens, text in rows]))
+    else:
+        terminal.print_list(terminal.console(), ("clause", "tokens", "begins"), rows)
+
+
+def _print_ablated(found: list[Any], *, as_json: bool) -> None:
+    from evals.commands.ablating import MEANINGS
+    from evals.reports import comparison, terminal
+
+    if as_json:
+        print(json.dumps([{"clause": a.clause.name, "tokens": a.clause.tokens, **a.document} for a in found], indent=2))
+        return
+    rows = [
+        (
+            item.clause.name,
+            str(item.clause.tokens),
+            comparison.interval(item.document["difference"], item.document["unit"]),
+            MEANINGS[item.document["verdict"]],
+        )
+        for item in found
+    ]
+    terminal.print_list(terminal.console(), ("left out", "tokens", "difference", "the clause"), rows)
+
+
+def _draw(found: list[Any], path: Path, margin: float) -> None:
+    from evals.reports import picture
+
+    rows = [
+        picture.Row(
+            label=item.clause.name,
+            difference=item.document["difference"]["difference"] * 100,
+            low=item.document["difference"]["low"] * 100,
+            high=item.document["difference"]["high"] * 100,
+            verdict=item.document["verdict"],
+        )
+        for item in found
+        if item.document["difference"]
+    ]
+    picture.draw(
+        rows, path, title="the prompt without each clause", axis="difference to the whole, points", margin=margin * 100
+    )
+    say(f"picture: {path}")

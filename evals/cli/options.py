@@ -69,3 +69,15 @@ def gate(text: str) -> Gate:
         if name == text:
             return name
     raise InputError(f"--fail-on: found {text!r}; there are: {', '.join(GATES)}")
+
+
+def choose_solver(name: str | None) -> str:
+    """The solver, said in the first line of the output."""
+    if name is not None:
+        say(f"solver: {name}")
+        return name
+    if os.environ.get("ANTHROPIC_API_KEY"):
+        say("solver: recorded (real deliveries from fixtures/recordings; this version calls no model)")
+    else:
+        say("solver: recorded (ANTHROPIC_API_KEY is not set: real deliveries from fixtures/recordings are graded)")
+    return "recorded"

@@ -29,22 +29,11 @@ from evals.cli.options import (
     Tasks,
     app,
     cache,
+    choose_solver,
     gate,
     say,
 )
 from evals.errors import InputError
-
-
-def _choose_solver(name: str | None) -> str:
-    """The solver, said in the first line of the output."""
-    if name is not None:
-        say(f"solver: {name}")
-        return name
-    if os.environ.get("ANTHROPIC_API_KEY"):
-        say("solver: recorded (real deliveries from fixtures/recordings; this version calls no model)")
-    else:
-        say("solver: recorded (ANTHROPIC_API_KEY is not set: real deliveries from fixtures/recordings are graded)")
-    return "recorded"
 
 
 def _check_model(solver: str, model: str | None) -> None:
@@ -80,7 +69,7 @@ def run(
     """Solve tasks with an agent, grade what it delivers, keep and print the results."""
     from evals.commands import running as commands
 
-    solver_name = _choose_solver(solver)
+    solver_name = choose_solver(solver)
     _check_model(solver_name, model)
     request = commands.Request(
         agent=agent,

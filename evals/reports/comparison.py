@@ -55,7 +55,7 @@ def notes(document: Document) -> Iterator[str]:
         points = " points" if unit == "share" else ""
         yield (
             f"smallest difference that {document['epochs']:g} epochs detect with 80% power: "
-            f"{number(document['detectable'], unit)}{points}".replace("%", "")
+            f"{number(document['detectable'], unit).removesuffix('%')}{points}"
         )
         more = document["epochs_to_settle"]
         if more is not None:

@@ -1,0 +1,99 @@
+"""`evals ablate`: which clauses of a prompt earn their tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from evals import compare, metrics, runner
+from evals.catalog import agents, clauses
+from evals.catalog.clauses import Clause
+from evals.commands.running import Request, execute, plan_of, work_of
+from evals.environments import Environments
+from evals.errors import InputError
+from evals.pairing import Side, pair
+from evals.rulings import Question, rule
+from evals.runner import Plan
+from evals.stats import many
+from evals.store import Store
+
+Tell = Callable[[str], None]
+
+MEANINGS = {
+    "regressed": "earns its tokens: without it, results are worse",
+    "improved": "does harm: without it, results are better",
+    "equivalent": "makes no difference on these tasks",
+    "inconclusive": "not known: too few epochs",
+}
+"""What the verdict on a prompt without a clause says of that clause."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablated:
+    """A clause, and the comparison of the whole prompt with the prompt without it."""
+
+    clause: Clause
+    document: dict[str, Any]
+
+
+def find(spelled: str, root: Path, wanted: tuple[str, ...]) -> list[Clause]:
+    """The clauses of a prompt, or those of the given names."""
+    found = clauses.find(agents.load(spelled, root).body)
+    names = [clause.name for clause in found]
+    unknown = sorted(set(wanted) - set(names))
+    if unknown:
+        raise InputError(f"--clause: found {unknown[0]!r}; {spelled} has: {', '.join(names)}")
+    if not found:
+        raise InputError(f"{spelled}: its prompt has no clause that could be left out: it is one paragraph")
+    return [clause for clause in found if not wanted or clause.name in wanted]
+
+
+def write(spelled: str, root: Path, chosen: list[Clause]) -> list[Path]:
+    """Keep the prompts without each clause as variants, `agents/variants/NAME.without-CLAUSE.md`."""
+    source = agents.read(spelled, root)
+    name = source.revision().agent
+    folder = root / "agents" / "variants"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for clause in chosen:
+        path = folder / f"{name}.without-{clause.name}.md"
+        path.write_bytes(clauses.without(source, clause).data)
+        paths.append(path)
+    return paths
+
+
+def ablate(request: Request, question: Question, chosen: list[Clause], *, tell: Tell, live: bool) -> list[Ablated]:
+    """Run the whole prompt and each that lacks a clause, and compare; alpha is shared after Holm."""
+    environments = Environments(cache=request.cache, tell=tell)
+    source = agents.read(request.agent, request.root)
+    whole = work_of(request.agent, request, environments)
+    works = [whole] + [replace(whole, revision=clauses.without(source, clause).revision()) for clause in chosen]
+    with Store(request.output) as store:
+        plans = [plan_of(work, store, request.epochs, again=not request.resume) for work in works]
+        both = Plan(items=tuple(item for plan in plans for item in plan.items))
+        runner.new_run(store, both, list(request.command))
+        trials = iter(execute(both, store, environments, jobs=request.jobs, tell=tell, live=live))
+        sides = [
+            Side(
+                label=work.revision.spelled,
+                agent=work.revision.agent,
+                revision=work.revision.digest,
+                trials=tuple(next(trials) for _ in plan.items),
+            )
+            for work, plan in zip(works, plans, strict=True)
+        ]
+    return _compared(sides[0], sides[1:], chosen, question)
+
+
+def _compared(whole: Side, others: list[Side], chosen: list[Clause], question: Question) -> list[Ablated]:
+    pairings = [pair(whole, other) for other in others]
+    metric = metrics.named(question.metric, metrics.of_trials(list(whole.trials)))
+    rulings = [rule(pairing, metric, question) for pairing in pairings]
+    p_values = [1.0 if ruling is None else ruling.estimate.p for ruling in rulings]
+    found = []
+    for n, (clause, other, pairing) in enumerate(zip(chosen, others, pairings, strict=True)):
+        asked = replace(question, level=many.holm_level(p_values, n, question.alpha))
+        found.append(Ablated(clause=clause, document=compare.compare(whole, other, pairing, asked)))
+    return found

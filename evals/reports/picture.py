@@ -1,0 +1,51 @@
+"""Pictures of intervals, readable in grey and by the colour-blind: shape and place say it, colour repeats it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evals.errors import InputError
+
+_MARKERS = {"improved": "^", "regressed": "v", "equivalent": "s", "inconclusive": "o"}
+_COLORS = {"improved": "#0072b2", "regressed": "#d55e00", "equivalent": "#555555", "inconclusive": "#999999"}
+_KINDS = (".svg", ".png", ".pdf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One interval, in points."""
+
+    label: str
+    difference: float
+    low: float
+    high: float
+    verdict: str
+
+
+def draw(rows: Sequence[Row], path: Path, *, title: str, axis: str, margin: float) -> None:
+    """Intervals below each other, with the margin as a band; the file's name says in which form."""
+    if path.suffix not in _KINDS:
+        raise InputError(f"{path}: a picture's name ends in {', '.join(_KINDS)}")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1.2 + 0.34 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.axvspan(-margin, margin, color="#000000", alpha=0.06)
+    axes.axvline(0, color="#000000", linewidth=0.8)
+    for place, row in enumerate(rows):
+        color, marker = _COLORS[row.verdict], _MARKERS[row.verdict]
+        axes.plot([row.low, row.high], [place, place], color=color, linewidth=2, solid_capstyle="butt")
+        axes.plot([row.difference], [place], marker=marker, color=color, markersize=7, linestyle="none")
+        axes.annotate(row.verdict, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+    axes.set_yticks(range(len(rows)), [row.label for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlabel(axis)
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
