@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 CHECKS = 50
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(31)
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(15)
 
 Floats = NDArray[np.float64]
 
@@ -56,13 +56,22 @@ def draw_tasks(scenario: Scenario, tasks: int, random: np.random.Generator) -> T
     difficulty = random.standard_normal((tasks, CHECKS))
     head_spread = scenario.head_between_trials or scenario.between_trials
     before = _expected(base, scenario.between_trials, difficulty).mean()
-    low, high = -12.0, 12.0
-    for _ in range(40):
-        shift = (low + high) / 2
-        now = _expected(base + shift, head_spread, difficulty).mean() - before
-        low, high = (shift, high) if now < scenario.effect / (1 - scenario.crashes) else (low, shift)
+    shift = _shift(scenario, base, difficulty, before)
     truth = (_expected(base + shift, head_spread, difficulty).mean() - before) * (1 - scenario.crashes)
     return Tasks(base=base, head=base + shift, difficulty=difficulty, truth=float(truth))
+
+
+def _shift(scenario: Scenario, base: Floats, difficulty: Floats, before: float) -> float:
+    """How much better or worse the head's quality is, to have the effect: by bisection."""
+    head_spread = scenario.head_between_trials or scenario.between_trials
+    if scenario.effect == 0 and head_spread == scenario.between_trials:
+        return 0.0
+    low, high = -8.0, 8.0
+    for _ in range(18):
+        middle = (low + high) / 2
+        now = _expected(base + middle, head_spread, difficulty).mean() - before
+        low, high = (middle, high) if now < scenario.effect / (1 - scenario.crashes) else (low, middle)
+    return (low + high) / 2
 
 
 def draw_scores(

@@ -88,22 +88,3 @@ def outlook(drift: float, rounds: Sequence[int], alpha: float, rho: float = RHO)
     crossed = np.abs(statistic) > bounds
     stopped = np.where(crossed.any(axis=1), crossed.argmax(axis=1), len(rounds) - 1)
     return float(crossed.any(axis=1).mean()), float(np.array(rounds)[stopped].mean())
-
-
-def allocate(spreads: Sequence[float], epochs: int, least: Sequence[int], most: Sequence[int]) -> list[int]:
-    """Epochs for each task, `epochs` on average, in proportion to the spread of its trials: Neyman's allocation.
-
-    Neyman, J. (1934), JRSS 97, 558-625. `least` is what each task has already, `most` what it can have. Spreads must
-    not tell the revisions apart (pooled over both), or the exchange of trials would no longer be fair.
-    """
-    total = epochs * len(spreads)
-    found = list(least)
-    floor = max(spreads, default=0.0) / 4 or 1.0
-    wanted = [max(spread, floor) for spread in spreads]
-    while sum(found) < total:
-        open_tasks = [n for n in range(len(found)) if found[n] < most[n]]
-        if not open_tasks:
-            break
-        neediest = max(open_tasks, key=lambda n: (wanted[n] / (found[n] + 0.5), -n))
-        found[neediest] += 1
-    return found
