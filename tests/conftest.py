@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from evals import workspace
@@ -18,6 +19,10 @@ from evals.plugins import factory
 from evals.sandboxes import bubblewrap
 from evals.types import Sandbox, Stack
 from tests.project import PROJECT, SOLUTION, Evals
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("evals", deadline=None)
+hypothesis.settings.load_profile("evals")
 
 
 @pytest.fixture

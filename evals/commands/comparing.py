@@ -47,6 +47,8 @@ class Compared:
 
 def compare(request: Comparing) -> Compared:
     """Compare each head with the base; several heads share alpha after Holm."""
+    if request.base in request.heads:
+        raise InputError(f"{request.base} and {request.base} are the same revision")
     store = Store(request.output)
     base = side(request.base, request, store)
     pairings = []

@@ -1,7 +1,7 @@
 """`evals run --against BASE --until-verdict`: epochs are added in rounds until the verdict is clear.
 
-Every task gets the same number of epochs. Giving more to tasks whose trials differ more (Neyman's allocation) saves some,
-but breaks the error rate where the head's trials vary more than the base's: docs/statistics.md.
+Every task gets the same number of epochs. Giving more to tasks whose trials differ more (Neyman's allocation) saves
+some, but breaks the error rate where the head's trials vary more than the base's: docs/statistics.md.
 """
 
 from __future__ import annotations

@@ -170,40 +170,47 @@ def _arrangements(base: Side, head: Side, most: int) -> _Moves:
     differences, kept = np.zeros(1), np.zeros(1)
     for n, (b, h) in enumerate(zip(base, head, strict=True)):
         chosen = _choices(len(b), len(h)) if count <= most else _draws(n, len(b), len(h), most)
-        part, part_kept = _of_stratum(b, h, chosen)
+        part = _contrast(np.array([*b, *h]), chosen.positions, len(h))
         if count <= most:
             differences = np.add.outer(differences, part).ravel()
-            kept = np.add.outer(kept, part_kept).ravel()
+            kept = np.add.outer(kept, chosen.kept).ravel()
         else:
-            differences, kept = differences + part, kept + part_kept
+            differences, kept = differences + part, kept + chosen.kept
     return _Moves(differences=differences / tasks, kept=kept / tasks)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """Rows of positions that play head in a task, and the part of a shift of head's trials that each row keeps."""
+
+    positions: NDArray[np.intp]
+    kept: Floats
+
+
 @lru_cache(maxsize=128)
-def _choices(base: int, head: int) -> NDArray[np.intp]:
+def _choices(base: int, head: int) -> _Chosen:
     """Every choice of `head` positions, the last ones first."""
-    return np.array(list(combinations(range(base + head - 1, -1, -1), head)), dtype=np.intp)
+    return _chosen(np.array(list(combinations(range(base + head - 1, -1, -1), head)), dtype=np.intp), base, head)
 
 
-@lru_cache(maxsize=128)
-def _draws(task: int, base: int, head: int, most: int) -> NDArray[np.intp]:
+@lru_cache(maxsize=256)
+def _draws(task: int, base: int, head: int, most: int) -> _Chosen:
     """`most` choices of `head` positions: the last ones, then random ones, which differ from task to task."""
     generator = np.random.default_rng([_SEED, task, base, head])
     drawn = np.argpartition(generator.random((most - 1, base + head)), head - 1, axis=1)[:, :head]
-    return np.concatenate([np.arange(base, base + head)[np.newaxis, :], drawn])
+    return _chosen(np.concatenate([np.arange(base, base + head)[np.newaxis, :], drawn]), base, head)
 
 
-def _of_stratum(base: Sequence[float], head: Sequence[float], chosen: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """For rows of positions that play head: the difference of means, and the kept part of a shift of head's trials."""
-    values = np.array([*base, *head])
-    was_head = np.array([0.0] * len(base) + [1.0] * len(head))
+def _chosen(positions: NDArray[np.intp], base: int, head: int) -> _Chosen:
+    was_head = np.array([0.0] * base + [1.0] * head)
+    return _Chosen(positions=positions, kept=_contrast(was_head, positions, head))
 
-    def contrast(numbers: Floats) -> Floats:
-        inside = numbers[chosen].sum(axis=1)
-        found: Floats = inside / len(head) - (numbers.sum() - inside) / len(base)
-        return found
 
-    return contrast(values), contrast(was_head)
+def _contrast(numbers: Floats, positions: NDArray[np.intp], head: int) -> Floats:
+    """For each row, the mean of what plays head less the mean of the rest."""
+    inside = numbers[positions].sum(axis=1)
+    found: Floats = inside / head - (numbers.sum() - inside) / (len(numbers) - head)
+    return found
 
 
 def _p_value(difference: float, moves: _Moves) -> float:
