@@ -52,7 +52,9 @@ def test_the_task_schema_weighs_what_the_scorers_give() -> None:
 def test_every_option_that_the_documents_name_exists(evals: Evals) -> None:
     texts = [path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))]
     lines = [
-        line for text in texts for line in re.findall(r"\bevals ((?:run|list|show|rescore|validate|compare|plan|ablate)[^`\n|]*)", text)
+        line
+        for text in texts
+        for line in re.findall(r"\bevals ((?:run|list|show|rescore|validate|compare|plan|ablate)[^`\n|]*)", text)
     ]
     assert lines
     for line in lines:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,11 +27,13 @@ from evals.cli.options import (
     Stacks,
     Tasks,
     app,
-    cache,
-    choose_solver,
     gate,
+    request_of,
     say,
 )
+
+if TYPE_CHECKING:
+    from evals.commands.comparing import Compared
 
 _REVISIONS = "a git reference of --agent, NAME, NAME:VARIANT, NAME@GITREF, a prompt's path, or a run"
 
@@ -60,7 +61,6 @@ def compare(
 ) -> None:
     """Say of each HEAD whether it is improved, regressed, equivalent or inconclusive, from stored trials."""
     from evals.commands import comparing
-    from evals.reports import comparison, terminal
     from evals.rulings import Question
 
     request = comparing.Comparing(
@@ -75,7 +75,12 @@ def compare(
         output=output,
         root=root,
     )
-    found = comparing.compare(request)
+    _print_compared(comparing.compare(request), as_json=as_json)
+
+
+def _print_compared(found: Compared, *, as_json: bool) -> None:
+    from evals.reports import comparison, terminal
+
     if as_json:
         print(json.dumps(found.documents, indent=2))
     else:
@@ -121,8 +126,13 @@ def plan(
     found = planning.plan(request)
     if as_json:
         print(json.dumps(found, indent=2))
-        return
-    print(f"to see {effect:g} in {metric} with {power:.0%} power at alpha {alpha:g}, on {len(found['tasks'])} tasks:")
+    else:
+        _print_sizes(found, metric)
+
+
+def _print_sizes(found: dict[str, Any], metric: str) -> None:
+    aim = f"to see {found['effect']:g} in {metric} with {found['power']:.0%} power at alpha {found['alpha']:g}"
+    print(f"{aim}, on {len(found['tasks'])} tasks:")
     print(f"  spread between trials of a task: {found['spread']:.3f} ({found['spread_basis']})")
     print(f"  cost of a trial: {_dollars(found['cost_a_trial_usd'])} ({found['cost_basis']})")
     for name, size in (
@@ -160,7 +170,7 @@ def ablate(
     as_json: Json = False,
 ) -> None:
     """Leave out one clause of the prompt at a time, and say which earn their tokens."""
-    from evals.commands import ablating, running
+    from evals.commands import ablating
     from evals.rulings import Question
 
     chosen = ablating.find(agent, root, tuple(clause or ()))
@@ -171,20 +181,7 @@ def ablate(
         for path in ablating.write(agent, root, chosen):
             print(path)
         return
-    request = running.Request(
-        agent=agent,
-        tasks=tuple(task or ()),
-        stacks=tuple(stack or ()),
-        epochs=epochs,
-        solver=choose_solver(solver),
-        model=model,
-        jobs=jobs or os.cpu_count() or 1,
-        output=output,
-        root=root,
-        cache=cache(),
-        resume=True,
-        command=tuple(sys.argv[1:]),
-    )
+    request = request_of(agent, task, stack, epochs, solver, model, jobs, output, root)
     question = Question(metric=metric, margin=margin, alpha=alpha)
     found = ablating.ablate(request, question, chosen, tell=say, live=sys.stderr.isatty() and not as_json)
     _print_ablated(found, as_json=as_json)

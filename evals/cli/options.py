@@ -12,6 +12,7 @@ import typer
 from evals.errors import InputError
 
 if TYPE_CHECKING:
+    from evals.commands.running import Request
     from evals.rulings import Gate
 
 FELL_SHORT = 1
@@ -81,3 +82,37 @@ def choose_solver(name: str | None) -> str:
     else:
         say("solver: recorded (ANTHROPIC_API_KEY is not set: real deliveries from fixtures/recordings are graded)")
     return "recorded"
+
+
+def request_of(
+    agent: str,
+    task: list[str] | None,
+    stack: list[str] | None,
+    epochs: int | None,
+    solver: str | None,
+    model: str | None,
+    jobs: int | None,
+    output: Path,
+    root: Path,
+    resume: bool = True,
+) -> Request:
+    """What a run is asked for; the solver is said in the first line of the output."""
+    from evals.commands.running import Request
+
+    name = choose_solver(solver)
+    if model is not None and name != "recorded":
+        raise InputError(f"--model {model}: the solver {name} uses no model")
+    return Request(
+        agent=agent,
+        tasks=tuple(task or ()),
+        stacks=tuple(stack or ()),
+        epochs=epochs,
+        solver=name,
+        model=model,
+        jobs=jobs or os.cpu_count() or 1,
+        output=output,
+        root=root,
+        cache=cache(),
+        resume=resume,
+        command=tuple(sys.argv[1:]),
+    )

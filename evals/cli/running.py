@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,16 +29,15 @@ from evals.cli.options import (
     Tasks,
     app,
     cache,
-    choose_solver,
     gate,
+    request_of,
     say,
 )
 from evals.errors import InputError
 
-
-def _check_model(solver: str, model: str | None) -> None:
-    if model is not None and solver != "recorded":
-        raise InputError(f"--model {model}: the solver {solver} uses no model")
+if TYPE_CHECKING:
+    from evals.commands.running import Request
+    from evals.commands.settling import Settling
 
 
 @app.command()
@@ -69,43 +68,43 @@ def run(
     """Solve tasks with an agent, grade what it delivers, keep and print the results."""
     from evals.commands import running as commands
 
-    solver_name = choose_solver(solver)
-    _check_model(solver_name, model)
-    request = commands.Request(
-        agent=agent,
-        tasks=tuple(task or ()),
-        stacks=tuple(stack or ()),
-        epochs=epochs,
-        solver=solver_name,
-        model=model,
-        jobs=jobs or os.cpu_count() or 1,
-        output=output,
-        root=root,
-        cache=cache(),
-        resume=resume,
-        command=tuple(sys.argv[1:]),
-    )
+    request = request_of(agent, task, stack, epochs, solver, model, jobs, output, root, resume)
+    live = sys.stderr.isatty() and not as_json
+    if until_verdict and against is None:
+        raise InputError("--until-verdict: needs --against BASE, the revision to compare with")
     if dry_run:
         _print_plan(commands.dry_run(request), as_json=as_json)
-        return
-    live = sys.stderr.isatty() and not as_json
-    if against is None:
-        if until_verdict:
-            raise InputError("--until-verdict: needs --against BASE, the revision to compare with")
+    elif against is None:
         _print_result(commands.run(request, tell=say, live=live), as_json=as_json)
-        return
-    from evals.commands import settling
+    else:
+        most = max_epochs if until_verdict else epochs or max_epochs
+        asked = _settling(against, metric, margin, alpha, fail_on, until_verdict, most, max_cost)
+        _settle(request, asked, live=live, as_json=as_json)
+
+
+def _settling(
+    base: str,
+    metric: str,
+    margin: float,
+    alpha: float,
+    fail_on: str,
+    looks: bool,
+    max_epochs: int,
+    max_cost: float | None,
+) -> Settling:
+    from evals.commands.settling import Settling
     from evals.rulings import Question
 
-    asked = settling.Settling(
-        base=against,
-        question=Question(metric=metric, margin=margin, alpha=alpha),
-        gate=gate(fail_on),
-        looks=until_verdict,
-        max_epochs=max_epochs if until_verdict else epochs or max_epochs,
-        max_cost=max_cost,
+    question = Question(metric=metric, margin=margin, alpha=alpha)
+    return Settling(
+        base=base, question=question, gate=gate(fail_on), looks=looks, max_epochs=max_epochs, max_cost=max_cost
     )
-    _print_settled(settling.settle(request, asked, tell=say, live=live), as_json=as_json)
+
+
+def _settle(request: Request, asked: Settling, *, live: bool, as_json: bool) -> None:
+    from evals.commands.settling import settle
+
+    _print_settled(settle(request, asked, tell=say, live=live), as_json=as_json)
 
 
 def _print_settled(settled: Any, *, as_json: bool) -> None:
