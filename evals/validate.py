@@ -11,7 +11,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -75,18 +75,47 @@ class _Found:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-async def measure(subject: Subject, bench: Bench) -> dict[str, Any]:
-    """The report card of a task's grader (`card.schema.json`)."""
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "oracle": ("oracle",),
+    "nop": ("nop",),
+    "solutions": ("solutions",),
+    "mutants": ("mutants", "idle_checks", "kept_checks"),
+    "cheats": ("cheats",),
+}
+"""What can be measured by itself, and where it stands in a card."""
+
+
+async def measure(subject: Subject, bench: Bench, parts: Collection[str] = tuple(PARTS)) -> dict[str, Any]:
+    """The report card of a task's grader (`card.schema.json`); parts that are not asked for are empty."""
     mutants = _chosen(subject.mutants) if bench.quick else subject.mutants
     cheats = _chosen(subject.cheats) if bench.quick else subject.cheats
     found = _Found()
-    with _load(bench.load):
-        await _stage(subject, bench, found, {f"oracle {n + 1}": subject.reference for n in range(bench.runs)}, jobs=1)
-    await _stage(subject, bench, found, {"nop": subject.stack.starting_files()})
-    await _stage(subject, bench, found, {f"solution {n}": f for n, f in subject.solutions.items()})
-    await _stage(subject, bench, found, {f"mutant {m.id}": m.apply(subject.reference) for m in mutants})
-    await _try_cheats(subject, bench, found, cheats)
+    if "oracle" in parts:
+        with _load(bench.load):
+            runs = {f"oracle {n + 1}": subject.reference for n in range(bench.runs)}
+            await _stage(subject, bench, found, runs, jobs=1)
+    if "nop" in parts:
+        await _stage(subject, bench, found, {"nop": subject.stack.starting_files()})
+    if "solutions" in parts:
+        await _stage(subject, bench, found, {f"solution {n}": f for n, f in subject.solutions.items()})
+    if "mutants" in parts:
+        await _stage(subject, bench, found, {f"mutant {m.id}": m.apply(subject.reference) for m in mutants})
+    if "cheats" in parts:
+        await _try_cheats(subject, bench, found, cheats)
     return _card(subject, bench, mutants, found)
+
+
+def merged(earlier: Mapping[str, Any], card: Mapping[str, Any], parts: Collection[str]) -> dict[str, Any]:
+    """An earlier card with some parts measured anew."""
+    fields = {field for part in parts for field in PARTS[part]}
+    stages = {part.removesuffix("s") for part in parts}
+    faults = [fault for fault in earlier["faults"] if fault.split(" ", 1)[0].rstrip(":") not in stages]
+    return {
+        **earlier,
+        **{field: card[field] for field in fields},
+        "faults": faults + card["faults"],
+        "seconds": {**earlier["seconds"], **card["seconds"]},
+    }
 
 
 def _chosen(all_of_them: tuple[T, ...]) -> tuple[T, ...]:

@@ -114,15 +114,28 @@ def test_strata_multiply_the_arrangements() -> None:
     assert found.p == 2 / 20**3
 
 
-@given(
-    st.lists(st.floats(-5, 5), min_size=2, max_size=8).filter(lambda v: statistics.pvariance(v) > 1e-6),
-    st.lists(st.floats(-5, 5), min_size=2, max_size=8).filter(lambda v: statistics.pvariance(v) > 1e-6),
-)
-def test_one_stratum_has_the_error_of_welchs_test(base: list[float], head: list[float]) -> None:
+VARIED = st.lists(st.floats(-5, 5), min_size=2, max_size=8).filter(lambda v: statistics.pvariance(v) > 1e-6)
+
+
+@given(VARIED, VARIED)
+def test_the_error_lies_between_welchs_and_hc3(base: list[float], head: list[float]) -> None:
+    found = estimate([Stratum(name="t", base=tuple(base), head=tuple(head))], bounded=False, most=FEW)
+    welch = abs(statistics.fmean(head) - statistics.fmean(base)) / abs(
+        scipy_stats.ttest_ind(head, base, equal_var=False).statistic or math.inf
+    )
+    hc3 = math.sqrt(sum(statistics.variance(side) / max(1, len(side) - 1) for side in (base, head)))
+    assert found.error <= hc3 * (1 + 1e-9)
+    if welch > 0:
+        assert found.error >= welch * (1 - 1e-6)
+
+
+@given(VARIED, st.floats(-3, 3))
+def test_with_equal_variances_it_is_welchs_test(base: list[float], by: float) -> None:
+    head = [value + by for value in base]
     found = estimate([Stratum(name="t", base=tuple(base), head=tuple(head))], bounded=False, most=FEW)
     welch = scipy_stats.ttest_ind(head, base, equal_var=False)
-    assert found.freedom == pytest.approx(welch.df)
-    assert found.difference / found.error == pytest.approx(welch.statistic, abs=1e-9)
+    assert found.freedom == pytest.approx(welch.df, rel=1e-5)
+    assert found.difference / found.error == pytest.approx(welch.statistic, rel=1e-5, abs=1e-6)
 
 
 def test_the_guard_is_the_rule_of_succession() -> None:

@@ -56,6 +56,24 @@ def test_a_grader_that_falls_short_is_named(evals: Evals, record: Record, soluti
     assert "%" in done.stdout
 
 
+def test_a_part_can_be_measured_anew(evals: Evals, solution: Files) -> None:
+    assert "needs --write DIR with a card of echo" in evals("validate", "--part", "nop", status=2).stderr
+    assert "there are: oracle, nop" in evals("validate", "--part", "all", status=2).stderr
+    evals("validate", "--write", "cards", status=1)
+    other = evals.folder / "fixtures" / "tasks" / "echo" / "solutions" / "python-fastapi" / "other"
+    for path, data in solution.items():
+        (other / path).parent.mkdir(parents=True, exist_ok=True)
+        (other / path).write_bytes(data.replace(b'"secret"', b'"nothing"'))
+    done = evals("validate", "--part", "solutions", "--write", "cards", "--json", status=1)
+    (card,) = json.loads(done.stdout)
+    assert card["solutions"] == [{"name": "other", "failed": ["test_secret_is_refused"]}]
+    assert card["mutants"]["overall"]["killed"] == 2
+    assert "other, a correct solution, fails test_secret_is_refused" in done.stderr
+    checks = file(evals, "tests/checks_echo.py")
+    checks.write_text(checks.read_text() + "\n")
+    assert "is of another state of echo" in evals("validate", "--part", "nop", "--write", "cards", status=2).stderr
+
+
 def test_why_a_check_is_kept_can_be_said(evals: Evals) -> None:
     manifest = file(evals, "tests/manifest.toml")
     manifest.write_text(manifest.read_text() + 'kept_because = "no defect of the reference is worth seeding"\n')

@@ -208,6 +208,12 @@ def rescore(
 @app.command()
 def validate(
     task: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="tasks [default: all]")] = None,
+    part: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="oracle, nop, solutions, mutants or cheats; the rest from the card in --write [default: all]"
+        ),
+    ] = None,
     runs: Annotated[int, typer.Option(min=1, help="runs of the reference solution")] = 1,
     load: Annotated[int, typer.Option(min=0, help="busy processes beside those runs")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="a seeded fifth of the mutants")] = False,
@@ -219,12 +225,11 @@ def validate(
     as_json: Json = False,
 ) -> None:
     """Measure graders: kill rate over seeded defects, false rejections, flakes. Status 1 where one falls short."""
-    from evals.commands import running as commands
-    from evals.reports import card, terminal
-    from evals.validate import shortcomings
+    from evals.commands import validating
 
-    request = commands.Validation(
+    request = validating.Validation(
         tasks=tuple(task or ()),
+        parts=tuple(part or ()),
         runs=runs,
         load=load,
         quick=quick,
@@ -233,7 +238,13 @@ def validate(
         root=root,
         cache=cache(),
     )
-    cards = commands.validate(request, tell=say, write=write)
+    _print_cards(validating.validate(request, tell=say, write=write), fail_under, as_json=as_json)
+
+
+def _print_cards(cards: list[dict[str, Any]], fail_under: float, *, as_json: bool) -> None:
+    from evals.reports import card, terminal
+    from evals.validate import shortcomings
+
     if as_json:
         print(json.dumps(cards, indent=2))
     else:

@@ -1,8 +1,7 @@
-"""Running and looking: run, dry run, list, show, rescore, validate."""
+"""Running and looking: run, dry run, list, show, rescore."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +10,11 @@ from typing import Any
 
 import anyio
 
-from evals import plugins, runner, schema, workspace
-from evals import validate as validation
-from evals.catalog import agents, cheats, mutants, recordings, tasks
+from evals import plugins, runner
+from evals.catalog import agents, recordings, tasks
 from evals.environments import Environments
 from evals.errors import InputError
-from evals.reports import card, terminal
+from evals.reports import terminal
 from evals.runner import Item, Plan
 from evals.store import Store, Trial
 from evals.trial import Planned
@@ -250,72 +248,6 @@ def rescore(request: Rescore, *, tell: Tell, live: bool) -> Result:
         trials = execute(plan, store, environments, jobs=request.jobs, tell=tell, live=live)
         changes = tuple(line for old, new in zip(earlier, trials, strict=True) for line in _changes(old, new))
         return Result(run_id=run_id, path=path, trials=trials, changes=changes)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Validation:
-    """What `evals validate` is asked for."""
-
-    tasks: tuple[str, ...]
-    runs: int
-    load: int
-    quick: bool
-    jobs: int
-    output: Path
-    root: Path
-    cache: Path
-
-
-def validate(request: Validation, *, tell: Tell, write: Path | None) -> list[dict[str, Any]]:
-    """The report cards of the tasks' graders; with `write`, kept in that folder, each as soon as it is there."""
-    environments = Environments(cache=request.cache, tell=tell)
-    scorers = {scorer.name: scorer for scorer in runner.load_scorers(environments)}
-    with Store(request.output) as store:
-        wanted = tasks.load_all(list(request.tasks), request.root)
-        subjects = [_subject(task, request.root, environments) for task in wanted]
-        needed: list[Any] = [*scorers.values(), *(subject.stack for subject in subjects)]
-        for part in needed:
-            part.prepare()
-        bench = validation.Bench(
-            store=store,
-            sandbox=plugins.factory("sandboxes", "bubblewrap")(),
-            acceptance=scorers.pop("acceptance"),
-            others=tuple(scorers.values()),
-            jobs=request.jobs,
-            runs=request.runs,
-            load=request.load,
-            quick=request.quick,
-            tell=tell,
-        )
-        return [_measured(subject, bench, write) for subject in subjects]
-
-
-def _measured(subject: validation.Subject, bench: validation.Bench, write: Path | None) -> dict[str, Any]:
-    found = anyio.run(validation.measure, subject, bench)
-    schema.check(found, "card", f"card of {subject.task.id}")
-    if write is not None:
-        write.mkdir(parents=True, exist_ok=True)
-        (write / f"{subject.task.id}.md").write_text(card.markdown(found))
-        (write / f"{subject.task.id}.json").write_text(json.dumps(found, indent=1) + "\n")
-    return found
-
-
-def _subject(task: Task, root: Path, environments: Environments) -> validation.Subject:
-    """A task, its reference, its mutants, and the real deliveries that are known to be correct."""
-    stack = plugins.factory("stacks", task.stacks[0])(environments)
-    reference = workspace.collect(task.path / "solution" / stack.name).files
-    start = stack.starting_files()
-    recorded = [r for r in recordings.load_all(root) if r.task == task.id and r.correct]
-    found = cheats.load_all(root)
-    return validation.Subject(
-        task=task,
-        stack=stack,
-        reference={**start, **reference},
-        solutions={r.name: r.files() for r in recorded},
-        mutants=mutants.load(task),
-        cheats=found,
-        cheat_base=cheats.load_base(root) if found else {},
-    )
 
 
 def _changes(old: Trial, new: Trial) -> list[str]:

@@ -65,8 +65,9 @@ def estimate(
 
     The exact interval inverts the permutation test under a constant shift: Garthwaite, P. H. (1996): Confidence
     intervals from randomization tests, Biometrics 52, 1387-1393. The other is Welch's (1947) with Satterthwaite's
-    degrees of freedom, its variances stratified and guarded (`cell_variance`). Swapping base and head mirrors the
-    result, and neither the order of trials nor that of tasks matters. Raises `ValueError` without a stratum.
+    degrees of freedom, stratified, its variances guarded (`cell_variance`) and careful where they are unlike. Swapping
+    base and head mirrors the result, and neither the order of trials nor that of tasks matters. Raises `ValueError`
+    without a stratum.
     """
     if not strata:
         raise ValueError("there is no stratum")
@@ -94,7 +95,7 @@ def _mirrored(found: Estimate) -> Estimate:
 def _estimate(base: Side, head: Side, *, alpha: float, bounded: bool, most: int) -> Estimate:
     difference = math.fsum(math.fsum(h) / len(h) - math.fsum(b) / len(b) for b, h in zip(base, head, strict=True))
     difference /= len(base)
-    error, freedom = _standard_error([*base, *head], len(base), bounded=bounded)
+    error, freedom = _standard_error(base, head, bounded=bounded)
     half = t_quantile(1 - alpha / 2, freedom) * error
     moves = _arrangements(base, head, most)
     exact_low, exact_high = _inverted(difference, moves, alpha)
@@ -131,18 +132,26 @@ def cell_variance(values: Sequence[float], *, bounded: bool) -> float:
     return share * (1 - share) / n
 
 
-def standard_error(strata: Sequence[Stratum], *, bounded: bool = True) -> tuple[float, float]:
-    """The standard error of the difference, and its degrees of freedom after Welch and Satterthwaite."""
-    cells = [values for stratum in strata for values in (stratum.base, stratum.head)]
-    return _standard_error(cells, len(strata), bounded=bounded)
+def _standard_error(base: Side, head: Side, *, bounded: bool) -> tuple[float, float]:
+    """The standard error of the difference, and its degrees of freedom after Welch and Satterthwaite.
 
-
-def _standard_error(cells: Sequence[Sequence[float]], tasks: int, *, bounded: bool) -> tuple[float, float]:
-    parts = [(cell_variance(values, bounded=bounded) / len(values), len(values)) for values in cells]
+    Variances of means are s^2 / (n - k). Where both revisions vary alike, k is 0, as in Welch's test; the more they
+    differ, the nearer it comes to 1, the HC3 estimate of MacKinnon, J. G. and White, H. (1985), Journal of Econometrics
+    29, 305-325, which few trials of very different variances need.
+    """
+    spreads = [[cell_variance(values, bounded=bounded) for values in side] for side in (base, head)]
+    sums = sorted(math.fsum(side) for side in spreads)
+    unlike = 1 - sums[0] / sums[1] if sums[1] > 0 else 0.0
+    cells = [
+        (spread, len(values))
+        for s, side in zip(spreads, (base, head), strict=True)
+        for spread, values in zip(s, side, strict=True)
+    ]
+    parts = [(spread / max(1.0, n - unlike), n) for spread, n in cells]
     total = math.fsum(part for part, _ in parts)
     spread = math.fsum(part * part / max(1, n - 1) for part, n in parts)
     freedom = total * total / spread if spread > 0 else float(len(parts))
-    return math.sqrt(total) / tasks, freedom
+    return math.sqrt(total) / len(base), freedom
 
 
 def t_quantile(share: float, freedom: float) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -53,6 +54,7 @@ def estimate(strata: Sequence[Stratum], *, alpha: float = 0.05, bounded: bool = 
     )
 
 
+@lru_cache(maxsize=16)
 def _signs(count: int) -> np.ndarray:
     """All rows of signs, or a seeded sample closed under mirroring; the real one (all 1) is among them."""
     if 2**count <= _MOST:

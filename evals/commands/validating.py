@@ -1,0 +1,117 @@
+"""Measuring graders: validate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from evals import plugins, runner, schema, workspace
+from evals import validate as validation
+from evals.catalog import cheats, mutants, recordings, tasks
+from evals.environments import Environments
+from evals.errors import InputError
+from evals.reports import card
+from evals.store import Store
+from evals.types import Task
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """What `evals validate` is asked for. Parts that are not asked for are taken from the card in `write`."""
+
+    tasks: tuple[str, ...]
+    parts: tuple[str, ...]
+    runs: int
+    load: int
+    quick: bool
+    jobs: int
+    output: Path
+    root: Path
+    cache: Path
+
+
+def validate(request: Validation, *, tell: Tell, write: Path | None) -> list[dict[str, Any]]:
+    """The report cards of the tasks' graders; with `write`, kept in that folder, each as soon as it is there."""
+    environments = Environments(cache=request.cache, tell=tell)
+    scorers = {scorer.name: scorer for scorer in runner.load_scorers(environments)}
+    with Store(request.output) as store:
+        wanted = tasks.load_all(list(request.tasks), request.root)
+        subjects = [subject_of(task, request.root, environments) for task in wanted]
+        needed: list[Any] = [*scorers.values(), *(subject.stack for subject in subjects)]
+        for part in needed:
+            part.prepare()
+        bench = validation.Bench(
+            store=store,
+            sandbox=plugins.factory("sandboxes", "bubblewrap")(),
+            acceptance=scorers.pop("acceptance"),
+            others=tuple(scorers.values()),
+            jobs=request.jobs,
+            runs=request.runs,
+            load=request.load,
+            quick=request.quick,
+            tell=tell,
+        )
+        earlier = [_earlier_card(request, subject.task, write) for subject in subjects]
+        return [_measured(*pair, request, bench, write) for pair in zip(subjects, earlier, strict=True)]
+
+
+def _earlier_card(request: Validation, task: Task, write: Path | None) -> dict[str, Any] | None:
+    """The card that some parts are measured anew for; None where all are."""
+    unknown = sorted(set(request.parts) - set(validation.PARTS))
+    if unknown:
+        raise InputError(f"--part: found {unknown[0]!r}; there are: {', '.join(validation.PARTS)}")
+    if not request.parts:
+        return None
+    path = (write or Path()) / f"{task.id}.json"
+    if write is None or not path.is_file():
+        raise InputError(f"--part: needs --write DIR with a card of {task.id} ({path}), for the other parts")
+    found: dict[str, Any] = schema.load_json(path.read_bytes(), "card", str(path))
+    if found["digest"] != task.digest:
+        raise InputError(f"{path}: is of another state of {task.id}; measure all parts")
+    return found
+
+
+def _measured(
+    subject: validation.Subject,
+    earlier: dict[str, Any] | None,
+    request: Validation,
+    bench: validation.Bench,
+    write: Path | None,
+) -> dict[str, Any]:
+    parts = request.parts or tuple(validation.PARTS)
+    found = anyio.run(validation.measure, subject, bench, parts)
+    if earlier is not None:
+        found = validation.merged(earlier, found, parts)
+    schema.check(found, "card", f"card of {subject.task.id}")
+    if write is not None:
+        write.mkdir(parents=True, exist_ok=True)
+        (write / f"{subject.task.id}.md").write_text(card.markdown(found))
+        (write / f"{subject.task.id}.json").write_text(json.dumps(found, indent=1) + "\n")
+    return found
+
+
+def subject_of(task: Task, root: Path, environments: Environments) -> validation.Subject:
+    """A task, its reference, its mutants, and other solutions: written for it, or delivered and known to be correct."""
+    stack = plugins.factory("stacks", task.stacks[0])(environments)
+    reference = workspace.collect(task.path / "solution" / stack.name).files
+    start = stack.starting_files()
+    recorded = [r for r in recordings.load_all(root) if r.task == task.id and r.correct]
+    written = sorted((task.path / "solutions" / stack.name).glob("*/"))
+    solutions = {path.name: {**start, **workspace.collect(path).files} for path in written}
+    found = cheats.load_all(root)
+    return validation.Subject(
+        task=task,
+        stack=stack,
+        reference={**start, **reference},
+        solutions={**solutions, **{r.name: r.files() for r in recorded}},
+        mutants=mutants.load(task),
+        cheats=found,
+        cheat_base=cheats.load_base(root) if found else {},
+    )
