@@ -46,7 +46,7 @@ Record = Callable[..., None]
 def record(evals: Evals) -> Record:
     """Keeps files as a recording of the small project's agent."""
 
-    def keep(files: Mapping[str, bytes], *, epoch: int = 1, agent: str = "toy") -> None:
+    def keep(files: Mapping[str, bytes], *, epoch: int = 1, agent: str = "toy", cost: float | None = None) -> None:
         revision = agents.load(agent, evals.folder)
         variant = revision.variant or "main"
         folder = evals.folder / "fixtures" / "recordings" / revision.agent / variant / "echo" / f"agent-{epoch}"
@@ -68,7 +68,7 @@ def record(evals: Evals) -> Record:
             "model": None,
             "date": "2026-01-01",
             "tokens": None,
-            "cost_usd": None,
+            "cost_usd": cost,
             "wall_seconds": None,
             "not_known": [],
             "final_message": "done",

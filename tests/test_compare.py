@@ -11,6 +11,7 @@ import pytest
 
 from evals import schema
 from evals.catalog import agents, clauses
+from evals.reports import markdown
 from evals.store import Key, Store
 from tests.conftest import Record
 from tests.project import Evals
@@ -132,6 +133,36 @@ def test_the_text_says_it_first(evals: Evals, keep: Keep) -> None:
     assert "toy: every check passed in 8 of 8 trials" in text
     assert "pass^8 100%" in text
     assert "gate --fail-on regressed: failed" in text
+
+
+def test_a_comment_for_a_pull_request_is_written(evals: Evals, keep: Keep) -> None:
+    keep("toy", [3] * 8)
+    keep("toy:terse", [1, 2] * 4)
+    evals("compare", "toy", "toy:terse", "--write", "out", status=1)
+    (found,) = json.loads((evals.folder / "out" / "comparison.json").read_text())
+    schema.check(found, "comparison", "written")
+    text = (evals.folder / "out" / "comparison.md").read_text()
+    assert text.startswith(markdown.MARKER)
+    assert "### 🔴 regressed: toy -&#62; toy:terse: acceptance -50.0 (" in text
+    assert "| echo (python-fastapi) | 8 + 8 | ██████████ 100.0% | █████░░░░░ 50.0% | -50.0 (" in text
+    assert "- 100% → 0% echo: The word is given back. (test&#95;survives&#95;a&#95;kill)" in text
+    assert "- cost of the trials (base and head): $2.00 and $2.00" in text
+    assert "- gate `regressed`: **failed**" in text
+
+
+def test_a_comment_fits_and_is_harmless_whatever_is_in_it(evals: Evals, keep: Keep) -> None:
+    keep("toy", [3] * 3)
+    keep("toy:terse", [1] * 3)
+    found = compared(evals)
+    row = found["checks"][0]
+    found["checks"] = [
+        {**row, "sentence": "<img src=x onerror=alert(1)> [a](javascript:b) `c` @everyone |\n# d\x1b[31m" * 5}
+    ] * 40
+    text = markdown.comment([found] * 60)
+    assert len(text) < 65_536
+    assert text.endswith("`evals compare` prints all of it.\n")
+    one = markdown.comment([found])
+    assert not any(mark in one for mark in ("<img", "](", "\x1b", "@everyone", "\n# d"))
 
 
 def test_no_difference_in_many_trials_is_equivalence(evals: Evals, keep: Keep) -> None:
@@ -419,6 +450,23 @@ def test_epochs_are_added_until_the_verdict_is_clear(evals: Evals, record: Recor
     found = json.loads(again.stdout)
     assert found["ran"] == 0
     assert found["verdict"] == "regressed"
+
+
+@pytest.mark.slow
+def test_what_the_base_has_is_reused_and_the_budget_holds(
+    evals: Evals, record: Record, solution: dict[str, bytes]
+) -> None:
+    for epoch in range(1, 6):
+        record(solution, epoch=epoch, cost=1.0)
+        record({**solution, "app/note.py": f"EPOCH = {epoch}\n".encode()}, epoch=epoch, agent="toy:terse", cost=1.0)
+    evals("run", "--agent", "toy", "--epochs", "3")
+    options = ("--against", "toy", "--until-verdict", "--max-epochs", "5", "--max-cost", "4.5")
+    found = json.loads(evals("run", "--agent", "toy:terse", *options, "--json").stdout)
+    # Three of the head are run for the first look; two more, for the second, would pass the budget.
+    assert found["ran"] == 3
+    assert found["epochs"] == 3
+    assert found["ended"].startswith("the budget is spent: $3.00 so far, about $2.00")
+    assert found["verdict"] == "inconclusive"
 
 
 @pytest.mark.parametrize(

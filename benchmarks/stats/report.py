@@ -15,8 +15,8 @@ Row = dict[str, Any]
 
 HEAD = """# Statistics
 
-How a verdict is reached, and why so: [decisions/0005-statistics.md](decisions/0005-statistics.md). This page shows, by
-simulation, how often it is wrong and what it costs. Made by
+How a verdict is reached, and why so: [decisions/0005-statistics.md](decisions/0005-statistics.md). This page shows,
+by simulation, how often it is wrong and what it costs. Made by
 
 ```sh
 python benchmarks/stats/simulate.py --replications {replications}
@@ -25,27 +25,28 @@ python benchmarks/stats/report.py
 
 ## The model
 
-A check c of task t passes in a trial e with probability sigmoid(quality_t + trial_e - difficulty_c), 50 checks a task: checks
-of one trial stand and fall together. Quality varies between tasks (standard deviation 0.8 logits unless said otherwise),
-trials of a task by 0.7 logits, checks by 1. A score is the share of checks passed; its standard deviation between trials
-is about 0.09 in the typical scenario. A revision shifts the quality of all tasks until the mean score differs by the effect.
-Crashes make a whole trial score 0; faults take it away. Every row draws new tasks in each replication. The margin is 0.05,
-alpha 0.05, confidence 95%. The standard error of a share of 5% is {error:.2%} at {replications} replications.
+A check c of task t passes in a trial e with probability sigmoid(quality_t + trial_e - difficulty_c), 50 checks a
+task: checks of one trial stand and fall together. Quality varies between tasks (standard deviation 0.8 logits
+unless said otherwise), trials of a task by 0.7 logits, checks by 1. A score is the share of checks passed; its
+standard deviation between trials is about 0.09 in the typical scenario. A revision shifts the quality of all tasks
+until the mean score differs by the effect. Crashes make a whole trial score 0; faults take it away. Every row draws
+new tasks in each replication. The margin is 0.05, alpha 0.05, confidence 95%. The standard error of a share of 5%
+is {error:.2%} at {replications} replications.
 """
 
 NULL = """
 ## Without any difference, fixed size
 
-False verdicts are `improved` and `regressed` together; at most 5% are allowed. Coverage is how often the interval holds
-the true difference.
+False verdicts are `improved` and `regressed` together; at most 5% are allowed. Coverage is how often the interval
+holds the true difference.
 """
 
 UNTIL = """
 ## Without any difference, adding epochs until the verdict is clear
 
 `evals run --against BASE --until-verdict`: looks after 3, 4, 5, 7, 9, 12, 16 and 20 epochs. Coverage is that of the
-interval at which it stopped. Trials are of both revisions together; the most are 120 for 3 tasks, 400 for 10 and 1,200 for
-30. Where no verdict is reached by 20 epochs, it is inconclusive.
+interval at which it stopped. Trials are of both revisions together; the most are 120 for 3 tasks, 400 for 10 and
+1,200 for 30. Where no verdict is reached by 20 epochs, it is inconclusive.
 """
 
 EFFECT = """
@@ -57,9 +58,9 @@ The share of right verdicts (power), of verdicts that point the wrong way, and c
 AGAINST = """
 ## What a verdict costs
 
-Trials (of both revisions) until the verdict is clear, on average, and the fixed number of trials that others need for the
-same power: a t-test of all trials without regard to tasks, and the exact permutation test within tasks without looking
-before the end. `-` is more than 60 epochs.
+Trials (of both revisions) until the verdict is clear, on average, and the fixed number of trials that others need
+for the same power: a t-test of all trials without regard to tasks, and the exact permutation test within tasks
+without looking before the end. `-` is more than 60 epochs.
 """
 
 ALARMS = """

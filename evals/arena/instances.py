@@ -73,7 +73,7 @@ class Instance:
             "status": ended.status if ended else None,
             "reason": ended.reason if ended else None,
             "memory": jail.memory() if jail else 0,
-            "peak_memory": jail.peak_memory if jail else 0,
+            "peak_memory": jail.peak_memory() if jail else 0,
         }
 
     def log(self) -> str:

@@ -110,7 +110,7 @@ class Jail:
         self.output = Output(limits.output)
         self._limits = limits
         self._reason = "exit"
-        self.peak_memory = 0
+        self._peak_memory = 0
         self._reader = asyncio.create_task(self._read())
         self._watcher = asyncio.create_task(self._watch())
 
@@ -153,7 +153,7 @@ class Jail:
         deadline = asyncio.get_running_loop().time() + self._limits.wall
         while self.process.returncode is None:
             memory = processes.resident_memory(self.process.pid)
-            self.peak_memory = max(self.peak_memory, memory)
+            self._peak_memory = max(self._peak_memory, memory)
             if memory > self._limits.memory:
                 self.kill("memory")
             elif asyncio.get_running_loop().time() > deadline:
@@ -180,6 +180,10 @@ class Jail:
     def memory(self) -> int:
         """Bytes of anonymous memory that the member holds now."""
         return processes.resident_memory(self.process.pid)
+
+    def peak_memory(self) -> int:
+        """The most that it held so far: by sampling, and as the kernel counted it."""
+        return max(self._peak_memory, processes.peak_anonymous_memory(self.process.pid))
 
     async def wait(self) -> Ended:
         """Wait until nothing of the member is left, and its output is read."""

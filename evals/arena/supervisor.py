@@ -107,7 +107,7 @@ async def run(spec: Spec) -> dict[str, Any]:
         "reason": ended.reason,
         "status": ended.status,
         "output": jail.output.text(),
-        "peak_memory": jail.peak_memory,
+        "peak_memory": jail.peak_memory(),
         "files": collected(spec.collect),
         "services": services,
     }

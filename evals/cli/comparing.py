@@ -55,6 +55,7 @@ def compare(
     fail_on: FailOn = "regressed",
     solver: Annotated[str | None, typer.Option(help="only trials of this solver")] = None,
     model: Annotated[str | None, typer.Option(help="only trials of this model")] = None,
+    write: Annotated[Path | None, typer.Option(help="a folder for comparison.json and comparison.md")] = None,
     output: Output = Path("reports"),
     root: Root = Path(),
     as_json: Json = False,
@@ -75,12 +76,16 @@ def compare(
         output=output,
         root=root,
     )
-    _print_compared(comparing.compare(request), as_json=as_json)
+    _print_compared(comparing.compare(request), write, as_json=as_json)
 
 
-def _print_compared(found: Compared, *, as_json: bool) -> None:
-    from evals.reports import comparison, terminal
+def _print_compared(found: Compared, write: Path | None, *, as_json: bool) -> None:
+    from evals.reports import comparison, markdown, terminal
 
+    if write is not None:
+        write.mkdir(parents=True, exist_ok=True)
+        (write / "comparison.json").write_text(json.dumps(found.documents, indent=2) + "\n")
+        (write / "comparison.md").write_text(markdown.comment(found.documents), "utf-8")
     if as_json:
         print(json.dumps(found.documents, indent=2))
     else:

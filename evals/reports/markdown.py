@@ -1,0 +1,112 @@
+"""A comparison as Markdown: what a pull request's comment or a step summary shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from evals.reports.comparison import headline, interval, notes, number
+from evals.reports.terminal import printable
+
+MARKER = "<!-- evals comparison -->"
+"""Begins every comment, so that the next one can take its place."""
+
+LONGEST = 65_000
+"""Characters; a comment on GitHub has at most 65,536."""
+
+_SIGNS = {"improved": "🟢", "regressed": "🔴", "equivalent": "🔵", "inconclusive": "🟡"}
+_MARKS = frozenset("\\`*_[]<>|#@~&")
+_SHOWN_CHECKS = 5
+_BAR = 10
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown and HTML leave as it is, on one line."""
+    line = " ".join(printable(text).split())
+    return "".join(f"&#{ord(char)};" if char in _MARKS else char for char in line)
+
+
+def _bar(value: float | None, unit: str) -> str:
+    if value is None or unit != "share":
+        return ""
+    full = round(value * _BAR)
+    return "█" * full + "░" * (_BAR - full) + " "
+
+
+def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |"
+    yield "|" + " --- |" * len(head)
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+
+
+def comment(documents: Sequence[Mapping[str, Any]]) -> str:
+    """The comment for one or more comparisons; what does not fit is cut at the end of a section, and that is said."""
+    sections = [MARKER, *("\n".join(_sections(document)) for document in documents)]
+    text = "\n\n".join(sections)
+    if len(text) <= LONGEST:
+        return text + "\n"
+    kept = text[:LONGEST].rpartition("\n")[0]
+    return f"{kept}\n\nThe rest did not fit; `evals compare` prints all of it.\n"
+
+
+def _sections(document: Mapping[str, Any]) -> Iterator[str]:
+    yield f"### {_SIGNS[document['verdict']]} {_plain(headline(document))}"
+    yield ""
+    yield from (f"- {_plain(line)}" for line in notes(document))
+    gate = document["gate"]
+    yield f"- gate `{gate['fail_on']}`: **{'passed' if gate['passed'] else 'failed'}**"
+    yield from _costs(document)
+    yield ""
+    metric = _plain(document["question"]["metric"])
+    yield from _table((metric, "trials", "base", "head", "difference (95%)"), _tasks(document))
+    yield from _checks(document)
+    yield from _metrics(document)
+
+
+def _costs(document: Mapping[str, Any]) -> Iterator[str]:
+    costs = [document[name]["cost_usd"] for name in ("base", "head")]
+    if any(cost is not None for cost in costs):
+        shown = " and ".join("not known" if cost is None else f"${cost:.2f}" for cost in costs)
+        yield f"- cost of the trials (base and head): {shown}"
+
+
+def _tasks(document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    unit = document["unit"]
+    for task in document["tasks"]:
+        sides = [task["base"], task["head"]]
+        counts = " + ".join(str(len(side["trials"])) for side in sides)
+        means = [_bar(side["mean"], unit) + number(side["mean"], unit) for side in sides]
+        yield (f"{_plain(task['task'])} ({_plain(task['stack'])})", counts, *means, interval(task["difference"], unit))
+
+
+def _checks(document: Mapping[str, Any]) -> Iterator[str]:
+    for title, sign in (("Worse", -1), ("Better", 1)):
+        rows = [row for row in document["checks"] if (row["head"] - row["base"]) * sign > 0]
+        if rows:
+            yield ""
+            yield f"**{title}**"
+            yield ""
+        for row in rows[:_SHOWN_CHECKS]:
+            shares = f"{row['base']:.0%} → {row['head']:.0%}"
+            yield f"- {shares} {_plain(row['task'])}: {_plain(row['sentence'])} ({_plain(row['check'])})"
+        if len(rows) > _SHOWN_CHECKS:
+            yield f"- and {len(rows) - _SHOWN_CHECKS} more"
+
+
+def _metrics(document: Mapping[str, Any]) -> Iterator[str]:
+    yield ""
+    yield "<details><summary>Other metrics</summary>"
+    yield ""
+    rows = (
+        (
+            _plain(row["name"]),
+            *(number(row[name], row["unit"]) for name in ("base", "head")),
+            interval(row["difference"], row["unit"]),
+            f"{row['p_holm']:.3g}",
+        )
+        for row in document["metrics"]
+    )
+    yield from _table(("metric", "base", "head", "difference (95%)", "p (Holm)"), rows)
+    yield ""
+    yield "</details>"
