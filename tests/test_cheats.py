@@ -32,6 +32,11 @@ def test_every_known_kind_is_there() -> None:
     assert {cheat.kind for cheat in CHEATS.values()} == set(range(1, KINDS + 1))
 
 
+def test_every_cheat_stands_in_the_documents() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    assert [name for name, cheat in CHEATS.items() if f"| {cheat.kind} | {cheat.what} " not in text] == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CHEATS)
 def test_a_cheat_gets_nothing_and_is_named(evals: Evals, record: Record, tmp_path: Path, name: str) -> None:

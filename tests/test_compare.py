@@ -474,6 +474,7 @@ def test_what_the_base_has_is_reused_and_the_budget_holds(
     [
         (("--until-verdict",), "needs --against BASE"),
         (("--against", "toy"), "are the same revision"),
+        (("--against", "toy:terse", "--dry-run"), "`evals plan` says what a comparison takes"),
         (("--against", "toy:terse"), "has nothing of one of the revisions for echo"),
     ],
 )

@@ -70,8 +70,7 @@ def run(
 
     request = request_of(agent, task, stack, epochs, solver, model, jobs, output, root, resume)
     live = sys.stderr.isatty() and not as_json
-    if until_verdict and against is None:
-        raise InputError("--until-verdict: needs --against BASE, the revision to compare with")
+    _check_together(against, until_verdict, dry_run)
     if dry_run:
         _print_plan(commands.dry_run(request), as_json=as_json)
     elif against is None:
@@ -80,6 +79,13 @@ def run(
         most = max_epochs if until_verdict else epochs or max_epochs
         asked = _settling(against, metric, margin, alpha, fail_on, until_verdict, most, max_cost)
         _settle(request, asked, live=live, as_json=as_json)
+
+
+def _check_together(against: str | None, until_verdict: bool, dry_run: bool) -> None:
+    if until_verdict and against is None:
+        raise InputError("--until-verdict: needs --against BASE, the revision to compare with")
+    if dry_run and against is not None:
+        raise InputError("--dry-run: does not go with --against; `evals plan` says what a comparison takes")
 
 
 def _settling(

@@ -36,6 +36,11 @@ def interval(found: Mapping[str, Any] | None, unit: str) -> str:
     return f"{number(found['difference'], unit, signed=True)} ({ends})"
 
 
+def confidence(document: Document) -> str:
+    """What the intervals of tasks and other metrics are called."""
+    return f"difference ({1 - document['question']['alpha']:.4g} interval)"
+
+
 def headline(document: Document) -> str:
     """The verdict in one line."""
     metric, unit = document["question"]["metric"], document["unit"]
@@ -87,7 +92,7 @@ def _print_tasks(out: Console, document: Document) -> None:
 
     unit = document["unit"]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in (document["question"]["metric"], "trials", "base", "head", "difference (95%)"):
+    for name in (document["question"]["metric"], "trials", "base", "head", confidence(document)):
         table.add_column(name, justify="left" if name == document["question"]["metric"] else "right")
     for task in document["tasks"]:
         counts = " + ".join(str(len(task[name]["trials"])) for name in ("base", "head"))
@@ -101,7 +106,7 @@ def _print_metrics(out: Console, document: Document) -> None:
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("other metrics", "base", "head", "difference (95%)", "p (Holm)"):
+    for name in ("other metrics", "base", "head", confidence(document), "p (Holm)"):
         table.add_column(name, justify="left" if name == "other metrics" else "right")
     for row in document["metrics"]:
         means = [number(row[name], row["unit"]) for name in ("base", "head")]

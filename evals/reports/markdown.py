@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from evals.reports.comparison import headline, interval, notes, number
+from evals.reports.comparison import confidence, headline, interval, notes, number
 from evals.reports.terminal import printable
 
 MARKER = "<!-- evals comparison -->"
@@ -59,7 +59,7 @@ def _sections(document: Mapping[str, Any]) -> Iterator[str]:
     yield from _costs(document)
     yield ""
     metric = _plain(document["question"]["metric"])
-    yield from _table((metric, "trials", "base", "head", "difference (95%)"), _tasks(document))
+    yield from _table((metric, "trials", "base", "head", confidence(document)), _tasks(document))
     yield from _checks(document)
     yield from _metrics(document)
 
@@ -107,6 +107,6 @@ def _metrics(document: Mapping[str, Any]) -> Iterator[str]:
         )
         for row in document["metrics"]
     )
-    yield from _table(("metric", "base", "head", "difference (95%)", "p (Holm)"), rows)
+    yield from _table(("metric", "base", "head", confidence(document), "p (Holm)"), rows)
     yield ""
     yield "</details>"
