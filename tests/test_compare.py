@@ -171,6 +171,8 @@ def test_no_difference_in_many_trials_is_equivalence(evals: Evals, keep: Keep) -
     found = compared(evals, "--fail-on", "inconclusive")
     assert found["verdict"] == "equivalent"
     assert -0.05 < found["difference"]["low"] < 0 < found["difference"]["high"] < 0.05
+    assert found["saturated"] == ["echo"]
+    assert "saturated: nearly every trial of echo is at the ceiling" in evals("compare", "toy", "toy:terse").stdout
 
 
 def test_few_trials_are_inconclusive_and_say_what_it_would_take(evals: Evals, keep: Keep) -> None:

@@ -68,6 +68,9 @@ def notes(document: Document) -> Iterator[str]:
     faults = document["base"]["faults"] + document["head"]["faults"]
     if faults:
         yield f"{faults} faults: could not be measured, and count for neither"
+    if document["saturated"]:
+        tasks = ", ".join(document["saturated"])
+        yield f"saturated: nearly every trial of {tasks} is at the ceiling, where no difference can show"
     for missing in document["missing"]:
         yield f"only {missing['only_in']} has trials of {missing['task']} on {missing['stack']}"
     if question["generalize"]:
