@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from evals import metrics
+from evals import headroom, metrics
 from evals.metrics import Metric
 from evals.pairing import Pair, Pairing, Side
 from evals.rulings import Gate, Question, faults_of, gate_passes, rule, strata_of, values_of
@@ -16,8 +16,6 @@ from evals.stats.stratified import Estimate, Stratum
 from evals.store import Trial
 
 _CHANGED_CHECKS = 40
-_CEILING = 0.999
-_SATURATED = 0.9
 
 
 def compare(base: Side, head: Side, pairing: Pairing, question: Question, gate: Gate = "regressed") -> dict[str, Any]:
@@ -46,7 +44,7 @@ def compare(base: Side, head: Side, pairing: Pairing, question: Question, gate: 
         "tasks": [_task_document(pair, metric, question) for pair in pairing.pairs],
         "missing": [{"task": place[0], "stack": place[1], "only_in": label} for place, label in pairing.missing],
         "metrics": _other_metrics(pairing.pairs, offered, metric, question),
-        "saturated": [pair.task for pair in pairing.pairs if _is_saturated(pair, metric)],
+        "saturated": [p.task for p in pairing.pairs if metric.bounded and _is_saturated(p, metric)],
         "checks": _changed_checks(pairing.pairs),
         "gate": {"fail_on": gate, "passed": passed},
     }
@@ -57,10 +55,7 @@ def _finite(value: float) -> float | None:
 
 
 def _is_saturated(pair: Pair, metric: Metric) -> bool:
-    """Whether nearly every trial of both revisions is at the ceiling: an equivalence there is worth less."""
-    values = values_of((*pair.base, *pair.head), metric)
-    at_ceiling = sum(1 for value in values if value >= _CEILING)
-    return metric.bounded and bool(values) and at_ceiling / len(values) >= _SATURATED
+    return headroom.is_saturated(values_of((*pair.base, *pair.head), metric))
 
 
 def _mean_epochs(strata: Sequence[Stratum]) -> float:

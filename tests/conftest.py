@@ -8,6 +8,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -17,7 +18,9 @@ from evals.catalog import agents
 from evals.environments import Environments
 from evals.plugins import factory
 from evals.sandboxes import bubblewrap
+from evals.store import Key, Store
 from evals.types import Sandbox, Stack
+from tests import stored
 from tests.project import PROJECT, SOLUTION, Evals
 
 # How long an example takes depends on what else the machine does.
@@ -105,3 +108,34 @@ def end_group() -> Iterator[list[subprocess.Popen[str]]]:
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+Keep = Callable[..., None]
+
+
+@pytest.fixture
+def keep(evals: Evals) -> Keep:
+    """Stores trials of a revision: for each epoch, how many of three checks it passed, or None for a fault."""
+
+    def put(
+        agent: str, passed: list[int | None], *, task: str = "echo", model: str | None = "m", **change: Any
+    ) -> None:
+        revision = agents.load(agent, evals.folder)
+        with Store(evals.folder / "reports") as store:
+            for epoch, count in enumerate(passed, 1):
+                key = Key(
+                    agent=revision.agent,
+                    variant=revision.variant,
+                    revision=revision.digest,
+                    task=task,
+                    stack="python-fastapi",
+                    solver="live",
+                    kind="agent",
+                    model=model,
+                    epoch=epoch,
+                )
+                store.add_trial(
+                    key, stored.document(key, count or 0, {**change, **(stored.FAULT if count is None else {})}), {}
+                )
+
+    return put

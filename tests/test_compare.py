@@ -1,10 +1,8 @@
 """`evals compare`, `plan`, `ablate` and `run --against`, through the front door, on stored trials and on real ones."""
 
-import copy
 import json
 import os
 import subprocess
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,94 +10,8 @@ import pytest
 from evals import schema
 from evals.catalog import agents, clauses
 from evals.reports import markdown
-from evals.store import Key, Store
-from tests.conftest import Record
+from tests.conftest import Keep, Record
 from tests.project import Evals
-
-CHECKS = ("test_echo", "test_secret_is_refused", "test_survives_a_kill")
-Keep = Callable[..., None]
-
-
-def check(name: str, *, passed: bool) -> dict[str, Any]:
-    return {
-        "id": name,
-        "dimension": "contract",
-        "sentence": "The word is given back.",
-        "outcome": "passed" if passed else "failed",
-        "expected": "",
-        "came": "",
-        "seconds": 0.1,
-    }
-
-
-def document(key: Key, passed: int, change: dict[str, Any]) -> dict[str, Any]:
-    """A trial as the store keeps it, with so many of three checks passed."""
-    checks = [check(name, passed=n < passed) for n, name in enumerate(CHECKS)]
-    details = {
-        "passed": passed,
-        "total": 3,
-        "dimensions": {"contract": {"passed": passed, "total": 3}},
-        "checks": checks,
-    }
-    scores = [
-        {"name": "acceptance", "value": round(passed / 3, 6), "reason": f"{passed} of 3", "details": details},
-        {"name": "lint", "value": 1.0, "reason": "clean", "details": {}},
-    ]
-    digest = "0" * 64
-    found = {
-        "schema_version": 1,
-        "key": copy.deepcopy(key.__dict__),
-        "digests": dict.fromkeys(("task", "solve", "stack", "graders", "grading"), digest),
-        "evals_version": "0.1.0",
-        "sandbox": "bubblewrap",
-        "seed": "0" * 16,
-        "spelled": key.agent,
-        "started_at": "2026-01-01T00:00:00+00:00",
-        "finished_at": "2026-01-01T00:00:01+00:00",
-        "timings": {"solve": 1.0},
-        "solution": {
-            "ended": "done",
-            "provenance": {"turns": 7},
-            "cost_usd": 0.25,
-            "tokens": {"output": 900},
-            "dropped": [],
-        },
-        "workspace": {"digest": digest, "files": {}},
-        "scores": scores,
-        "composite": passed / 3,
-        "attacks": [],
-        "fault": None,
-    }
-    return {**found, **change}
-
-
-FAULT: dict[str, Any] = {"scores": [], "composite": None, "fault": {"stage": "solve", "reason": "no answer"}}
-
-
-@pytest.fixture
-def keep(evals: Evals) -> Keep:
-    """Stores trials of a revision: for each epoch, how many of three checks it passed, or None for a fault."""
-
-    def stored(
-        agent: str, passed: list[int | None], *, task: str = "echo", model: str | None = "m", **change: Any
-    ) -> None:
-        revision = agents.load(agent, evals.folder)
-        with Store(evals.folder / "reports") as store:
-            for epoch, count in enumerate(passed, 1):
-                key = Key(
-                    agent=revision.agent,
-                    variant=revision.variant,
-                    revision=revision.digest,
-                    task=task,
-                    stack="python-fastapi",
-                    solver="live",
-                    kind="agent",
-                    model=model,
-                    epoch=epoch,
-                )
-                store.add_trial(key, document(key, count or 0, {**change, **(FAULT if count is None else {})}), {})
-
-    return stored
 
 
 def compared(

@@ -225,6 +225,10 @@ def validate(
     quick: Annotated[bool, typer.Option("--quick", help="a seeded fifth of the mutants")] = False,
     fail_under: Annotated[float, typer.Option(min=0, max=1, help="the lowest kill rate to accept")] = 0.95,
     write: Annotated[Path | None, typer.Option(help="a folder for the cards, as Markdown and JSON")] = None,
+    trials: Annotated[
+        list[str] | None,
+        typer.Option("--trials", help="a run: tell from it what tasks and checks can still tell apart"),
+    ] = None,
     jobs: Jobs = None,
     output: Output = Path("reports"),
     root: Root = Path(),
@@ -233,6 +237,9 @@ def validate(
     """Measure graders: kill rate over seeded defects, false rejections, flakes. Status 1 where one falls short."""
     from evals.commands import validating
 
+    if trials:
+        _print_headroom(validating.headroom_of(tuple(trials), tuple(task or ()), output=output), as_json=as_json)
+        return
     request = validating.Validation(
         tasks=tuple(task or ()),
         parts=tuple(part or ()),
@@ -260,3 +267,14 @@ def _print_cards(cards: list[dict[str, Any]], fail_under: float, *, as_json: boo
         say(line)
     if problems:
         raise typer.Exit(FELL_SHORT)
+
+
+def _print_headroom(found: list[dict[str, Any]], *, as_json: bool) -> None:
+    from evals.reports import headroom, terminal
+
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    terminal.print_list(terminal.console(), headroom.HEAD, map(headroom.line, found))
+    for line in headroom.notes(found):
+        print(line)

@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 
-from evals import plugins, runner, schema, workspace
+from evals import headroom, plugins, runner, schema, workspace
 from evals import validate as validation
 from evals.catalog import cheats, mutants, recordings, tasks
 from evals.environments import Environments
@@ -115,3 +115,14 @@ def subject_of(task: Task, root: Path, environments: Environments) -> validation
         cheats=found,
         cheat_base=cheats.load_base(root) if found else {},
     )
+
+
+def headroom_of(names: tuple[str, ...], wanted: tuple[str, ...], *, output: Path) -> list[dict[str, Any]]:
+    """What the trials of runs say of their tasks and checks."""
+    store = Store(output)
+    trials = [t for name in names for relative in store.run(name)["trials"] for t in store.folder_trials(relative)]
+    found = headroom.measure(trial for trial in trials if not wanted or trial.key.task in wanted)
+    if not found:
+        raise InputError(f"--trials {', '.join(names)}: no scored trial in {output}")
+    schema.check(found, "headroom", "headroom")
+    return found
