@@ -1,9 +1,10 @@
 """Trials as the store keeps them, made without running anything."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
-from evals.store import Key
+from evals.store import Key, Store
 
 CHECKS = ("test_echo", "test_secret_is_refused", "test_survives_a_kill")
 
@@ -62,3 +63,18 @@ def document(key: Key, passed: int, change: dict[str, Any]) -> dict[str, Any]:
 
 
 FAULT: dict[str, Any] = {"scores": [], "composite": None, "fault": {"stage": "solve", "reason": "no answer"}}
+
+
+def add_run(reports: Path, name: str, revision: str | None = None) -> None:
+    """Keep a run that holds every stored trial, or all of one revision."""
+    with Store(reports) as store:
+        trials = [trial for trial in store.all_trials() if revision in (None, trial.key.revision)]
+        found = {
+            "schema_version": 1,
+            "id": name,
+            "evals_version": "0.1.0",
+            "started_at": "2026-01-01T00:00:00+00:00",
+            "command": ["run"],
+            "trials": sorted({trial.key.path.as_posix() for trial in trials}),
+        }
+        store.add_run(found)

@@ -10,6 +10,7 @@ import pytest
 from evals import schema
 from evals.catalog import agents, clauses
 from evals.reports import markdown
+from tests import stored
 from tests.conftest import Keep, Record
 from tests.project import Evals
 
@@ -253,6 +254,21 @@ def test_git_references_of_an_agent(evals: Evals, keep: Keep) -> None:
     assert (found["base"]["label"], found["head"]["label"]) == ("HEAD~1", "main")
     assert found["verdict"] == "regressed"
     assert compared(evals, base="toy@HEAD~1", head="agents/toy.md", status=1)["verdict"] == "regressed"
+
+
+def test_runs_are_compared_by_id_and_by_folder(evals: Evals, keep: Keep) -> None:
+    keep("toy", [3] * 8)
+    keep("toy:terse", [1, 2] * 4)
+    reports = evals.folder / "reports"
+    for name, agent in (("20260101-000000-aaaa", "toy"), ("20260101-000001-bbbb", "toy:terse")):
+        stored.add_run(reports, name, agents.load(agent, evals.folder).digest)
+    found = compared(evals, base="20260101-000000-aaaa", head="latest", status=1)
+    assert found["verdict"] == "regressed"
+    folder = "reports/runs/20260101-000000-aaaa"
+    assert compared(evals, base=folder, head="toy:terse", status=1)["base"]["label"] == folder
+    stored.add_run(reports, "20260101-000002-cccc")
+    said = evals("compare", "latest", "toy", status=2).stderr
+    assert "latest: a run to compare holds the trials of one revision; found toy" in said
 
 
 # plan

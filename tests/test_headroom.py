@@ -9,24 +9,13 @@ from hypothesis import strategies as st
 
 from evals import schema
 from evals.stats import items
-from evals.store import Store
+from tests import stored
 from tests.conftest import Keep
 from tests.project import Evals
 
 
 def run_of_everything(evals: Evals) -> None:
-    """A run that holds every stored trial."""
-    with Store(evals.folder / "reports") as store:
-        paths = sorted({trial.key.path.as_posix() for trial in store.all_trials()})
-        document = {
-            "schema_version": 1,
-            "id": "20260101-000000-abcd",
-            "evals_version": "0.1.0",
-            "started_at": "2026-01-01T00:00:00+00:00",
-            "command": ["run"],
-            "trials": paths,
-        }
-        store.add_run(document)
+    stored.add_run(evals.folder / "reports", "20260101-000000-abcd")
 
 
 def test_a_task_at_the_ceiling_is_saturated(evals: Evals, keep: Keep) -> None:
