@@ -345,6 +345,7 @@ def test_variants_without_a_clause_can_be_kept(sectioned: Evals) -> None:
     assert "validate" not in kept.body
 
 
+@pytest.mark.slow
 def test_ablation_runs_and_draws(sectioned: Evals) -> None:
     options = ("--solver", "oracle", "--epochs", "2", "--clause", "always", "--picture", "p.svg")
     done = sectioned("ablate", "--agent", "toy", *options)

@@ -206,7 +206,7 @@ def test_all_looks_together_spend_alpha(rho: float) -> None:
 
 
 def test_the_levels_of_two_looks_are_those_of_the_bivariate_normal() -> None:
-    first, second = sequential.levels([0.5, 1.0], 0.05)
+    first, second = sequential.levels([0.5, 1.0], 0.05, 1.0)
     assert first == pytest.approx(0.025)
     one, two = -special.ndtri(first / 2), -special.ndtri(second / 2)
     box = scipy_stats.multivariate_normal(cov=[[1, math.sqrt(0.5)], [math.sqrt(0.5), 1]])
@@ -214,6 +214,7 @@ def test_the_levels_of_two_looks_are_those_of_the_bivariate_normal() -> None:
     assert 1 - inside == pytest.approx(0.05, abs=2e-5)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=6, unique=True).map(sorted))
 def test_levels_stay_within_alpha_and_do_not_look_ahead(points: list[int]) -> None:
     fractions = [point / 50 for point in points]

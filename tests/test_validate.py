@@ -56,6 +56,7 @@ def test_a_grader_that_falls_short_is_named(evals: Evals, record: Record, soluti
     assert "%" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_part_can_be_measured_anew(evals: Evals, solution: Files) -> None:
     assert "needs --write DIR with a card of echo" in evals("validate", "--part", "nop", status=2).stderr
     assert "there are: oracle, nop" in evals("validate", "--part", "all", status=2).stderr

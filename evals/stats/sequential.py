@@ -21,7 +21,7 @@ RHO = 1.2
 """Chosen by simulation (docs/statistics.md): early looks can end a clear case, late ones cost little power."""
 
 GROWTH = 1.35
-_GRID = 2001
+_GRID = 501
 _PATHS = 20_000
 _SEED = 20_261_127
 
