@@ -105,16 +105,22 @@ async def measure(subject: Subject, bench: Bench, parts: Collection[str] = tuple
     return _card(subject, bench, mutants, found)
 
 
-def merged(earlier: Mapping[str, Any], card: Mapping[str, Any], parts: Collection[str]) -> dict[str, Any]:
-    """An earlier card with some parts measured anew."""
+def merged(
+    subject: Subject, earlier: Mapping[str, Any], card: Mapping[str, Any], parts: Collection[str]
+) -> dict[str, Any]:
+    """An earlier card with some parts measured anew; of the mutants, those that were."""
     fields = {field for part in parts for field in PARTS[part]}
+    anew = {name: card[name] for name in fields}
+    if "mutants" in parts:
+        rows = {row["id"]: row for source in (earlier, card) for row in source["mutants"]["each"]}
+        anew |= _of_mutants(subject.task, [rows[mutant.id] for mutant in subject.mutants if mutant.id in rows])
     stages = {part.removesuffix("s") for part in parts}
     faults = [fault for fault in earlier["faults"] if fault.split(" ", 1)[0].rstrip(":") not in stages]
     return {
         **earlier,
-        **{field: card[field] for field in fields},
+        **anew,
         "faults": faults + card["faults"],
-        "seconds": {**earlier["seconds"], **card["seconds"]},
+        "seconds": {**card["seconds"], **earlier["seconds"]},
     }
 
 
@@ -258,11 +264,19 @@ def _oracle_part(bench: Bench, found: _Found) -> dict[str, Any]:
     }
 
 
-def _card(subject: Subject, bench: Bench, mutants: tuple[Mutant, ...], found: _Found) -> dict[str, Any]:
-    rows = _mutant_rows(mutants, found)
-    task = subject.task
+def _of_mutants(task: Task, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """What mutants say of the grader, and of each check."""
     killers = {check for row in rows for check in row["killed_by"]}
     idle = [check for check in task.checks if check.id not in killers]
+    return {
+        "mutants": _mutant_part(rows),
+        "idle_checks": [check.id for check in idle if not check.kept_because],
+        "kept_checks": {check.id: check.kept_because for check in idle if check.kept_because},
+    }
+
+
+def _card(subject: Subject, bench: Bench, mutants: tuple[Mutant, ...], found: _Found) -> dict[str, Any]:
+    task = subject.task
     return {
         "schema_version": 1,
         "task": task.id,
@@ -277,10 +291,8 @@ def _card(subject: Subject, bench: Bench, mutants: tuple[Mutant, ...], found: _F
             {"name": name, "failed": found.failed.get(f"solution {name}", ["could not be measured"])}
             for name in subject.solutions
         ],
-        "mutants": _mutant_part(rows),
+        **_of_mutants(task, _mutant_rows(mutants, found)),
         "cheats": sorted(found.cheats, key=lambda row: (row["kind"], row["name"])),
-        "idle_checks": [check.id for check in idle if not check.kept_because],
-        "kept_checks": {check.id: check.kept_because for check in idle if check.kept_because},
         "faults": found.faults,
         "seconds": found.seconds,
     }

@@ -58,7 +58,7 @@ def test_a_grader_that_falls_short_is_named(evals: Evals, record: Record, soluti
 
 @pytest.mark.slow
 def test_a_part_can_be_measured_anew(evals: Evals, solution: Files) -> None:
-    assert "needs --write DIR with a card of echo" in evals("validate", "--part", "nop", status=2).stderr
+    assert "need --write DIR with a card of echo" in evals("validate", "--part", "nop", status=2).stderr
     assert "there are: oracle, nop" in evals("validate", "--part", "all", status=2).stderr
     evals("validate", "--write", "cards", status=1)
     other = evals.folder / "fixtures" / "tasks" / "echo" / "solutions" / "python-fastapi" / "other"
@@ -70,6 +70,12 @@ def test_a_part_can_be_measured_anew(evals: Evals, solution: Files) -> None:
     assert card["solutions"] == [{"name": "other", "failed": ["test_secret_is_refused"]}]
     assert card["mutants"]["overall"]["killed"] == 2
     assert "other, a correct solution, fails test_secret_is_refused" in done.stderr
+    mutants_file = file(evals, "mutants/mutants.toml")
+    mutants_file.write_text(mutants_file.read_text().replace('== "other"', '!= "secret"'))
+    assert "has no nothing" in evals("validate", "--mutant", "nothing", "--write", "cards", status=2).stderr
+    (card,) = json.loads(evals("validate", "--mutant", "secret-taken", "--write", "cards", "--json", status=1).stdout)
+    assert [row["id"] for row in card["mutants"]["each"]] == ["secret-taken", "echo-in-capitals"]
+    assert card["solutions"] == [{"name": "other", "failed": ["test_secret_is_refused"]}]
     checks = file(evals, "tests/checks_echo.py")
     checks.write_text(checks.read_text() + "\n")
     assert "is of another state of echo" in evals("validate", "--part", "nop", "--write", "cards", status=2).stderr

@@ -211,24 +211,26 @@ def rescore(
     _print_result(result, as_json=as_json)
 
 
+Parts = Annotated[
+    list[str] | None,
+    typer.Option("--part", help="oracle, nop, solutions, mutants or cheats; the rest from the card in --write"),
+]
+Trials = Annotated[
+    list[str] | None, typer.Option("--trials", help="a run: tell from it what tasks and checks can still tell apart")
+]
+
+
 @app.command()
 def validate(
     task: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="tasks [default: all]")] = None,
-    part: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="oracle, nop, solutions, mutants or cheats; the rest from the card in --write [default: all]"
-        ),
-    ] = None,
+    part: Parts = None,
+    mutant: Annotated[list[str] | None, typer.Option(help="a mutant; the rest from the card in --write")] = None,
     runs: Annotated[int, typer.Option(min=1, help="runs of the reference solution")] = 1,
     load: Annotated[int, typer.Option(min=0, help="busy processes beside those runs")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="a seeded fifth of the mutants")] = False,
     fail_under: Annotated[float, typer.Option(min=0, max=1, help="the lowest kill rate to accept")] = 0.95,
     write: Annotated[Path | None, typer.Option(help="a folder for the cards, as Markdown and JSON")] = None,
-    trials: Annotated[
-        list[str] | None,
-        typer.Option("--trials", help="a run: tell from it what tasks and checks can still tell apart"),
-    ] = None,
+    trials: Trials = None,
     jobs: Jobs = None,
     output: Output = Path("reports"),
     root: Root = Path(),
@@ -243,6 +245,7 @@ def validate(
     request = validating.Validation(
         tasks=tuple(task or ()),
         parts=tuple(part or ()),
+        mutants=tuple(mutant or ()),
         runs=runs,
         load=load,
         quick=quick,

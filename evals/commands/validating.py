@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,14 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """What `evals validate` is asked for. Parts that are not asked for are taken from the card in `write`."""
+    """What `evals validate` is asked for.
+
+    What is not asked for by `parts` and `mutants` is taken from the card in `write`.
+    """
 
     tasks: tuple[str, ...]
     parts: tuple[str, ...]
+    mutants: tuple[str, ...]
     runs: int
     load: int
     quick: bool
@@ -67,11 +71,11 @@ def _earlier_card(request: Validation, task: Task, write: Path | None) -> dict[s
     unknown = sorted(set(request.parts) - set(validation.PARTS))
     if unknown:
         raise InputError(f"--part: found {unknown[0]!r}; there are: {', '.join(validation.PARTS)}")
-    if not request.parts:
+    if not request.parts and not request.mutants:
         return None
     path = (write or Path()) / f"{task.id}.json"
     if write is None or not path.is_file():
-        raise InputError(f"--part: needs --write DIR with a card of {task.id} ({path}), for the other parts")
+        raise InputError(f"--part and --mutant: need --write DIR with a card of {task.id} ({path}), for the rest")
     found: dict[str, Any] = schema.load_json(path.read_bytes(), "card", str(path))
     if found["digest"] != task.digest:
         raise InputError(f"{path}: is of another state of {task.id}; measure all parts")
@@ -85,10 +89,13 @@ def _measured(
     bench: validation.Bench,
     write: Path | None,
 ) -> dict[str, Any]:
-    parts = request.parts or tuple(validation.PARTS)
-    found = anyio.run(validation.measure, subject, bench, parts)
+    parts = request.parts or (("mutants",) if request.mutants else tuple(validation.PARTS))
+    wanted = tuple(m for m in subject.mutants if not request.mutants or m.id in request.mutants)
+    if not wanted and request.mutants:
+        raise InputError(f"--mutant: {subject.task.id} has no {', '.join(request.mutants)}")
+    found = anyio.run(validation.measure, replace(subject, mutants=wanted), bench, parts)
     if earlier is not None:
-        found = validation.merged(earlier, found, parts)
+        found = validation.merged(subject, earlier, found, parts)
     schema.check(found, "card", f"card of {subject.task.id}")
     if write is not None:
         write.mkdir(parents=True, exist_ok=True)
