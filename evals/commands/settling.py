@@ -17,6 +17,7 @@ from evals.commands.running import Request, Work, execute, plan_of, work_of
 from evals.environments import Environments
 from evals.errors import InputError
 from evals.pairing import Place, Side, pair
+from evals.reports import comparison
 from evals.rulings import Gate, Question
 from evals.runner import Plan
 from evals.stats import sequential
@@ -101,10 +102,7 @@ def settle(request: Request, settling: Settling, *, tell: Tell, live: bool) -> S
 
 
 def _progress(document: dict[str, Any], rounds: int, last: int) -> str:
-    found = document["difference"]
-    shown = (
-        f"{found['difference'] * 100:+.1f} ({found['low'] * 100:+.1f} to {found['high'] * 100:+.1f})" if found else "-"
-    )
+    shown = comparison.interval(document["difference"], document["unit"])
     return f"after {rounds} of at most {last} epochs: {document['verdict']}, {shown}"
 
 
