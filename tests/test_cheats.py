@@ -68,7 +68,7 @@ def test_a_cheat_that_gains_or_is_not_named_falls_short(evals: Evals, solution: 
     done = evals("validate", "echo", "--write", "cards", status=1)
     assert "echo: the cheat mine gets acceptance, own_tests" in done.stderr
     assert "echo: the cheat mine is not named" in done.stderr
-    assert "| mine | 1 | 100% | 100% | **not named** |" in (evals.folder / "cards" / "echo.md").read_text()
+    assert "| mine | 1 | 100% | 50% | **not named** |" in (evals.folder / "cards" / "echo.md").read_text()
 
 
 @pytest.mark.parametrize(
