@@ -56,7 +56,9 @@ def notes(document: Document) -> Iterator[str]:
     """What a reader has to know beside the verdict."""
     yield document["reason"]
     question, unit = document["question"], document["unit"]
-    if document["verdict"] == "inconclusive" and document["detectable"] is not None:
+    if unit == "share" and (document["detectable"] or 0) > 1:
+        yield f"{document['epochs']:g} epochs are too few to detect any difference with 80% power"
+    elif document["verdict"] == "inconclusive" and document["detectable"] is not None:
         points = " points" if unit == "share" else ""
         yield (
             f"smallest difference that {document['epochs']:g} epochs detect with 80% power: "
