@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from evals import headroom, metrics
@@ -20,7 +20,7 @@ _CHANGED_CHECKS = 40
 
 def compare(base: Side, head: Side, pairing: Pairing, question: Question, gate: Gate = "regressed") -> dict[str, Any]:
     """The comparison (`comparison.schema.json`); `InputError` where the question cannot be asked of these trials."""
-    offered = metrics.of_trials([t for p in pairing.pairs for t in (*p.base, *p.head)])
+    offered = metrics.of_trials(pairing.trials)
     metric = metrics.named(question.metric, offered)
     ruling = rule(pairing, metric, question)
     passed = ruling is not None and gate_passes(gate, ruling, question, more_is_better=metric.more_is_better)
@@ -48,6 +48,19 @@ def compare(base: Side, head: Side, pairing: Pairing, question: Question, gate: 
         "checks": _changed_checks(pairing.pairs),
         "gate": {"fail_on": gate, "passed": passed},
     }
+
+
+def compare_each(
+    base: Side, heads: Sequence[tuple[Side, Pairing]], question: Question, gate: Gate = "regressed"
+) -> list[dict[str, Any]]:
+    """A comparison of each head with the base; together they have alpha, shared after Holm."""
+    rulings = [rule(p, metrics.named(question.metric, metrics.of_trials(p.trials)), question) for _, p in heads]
+    p_values = [1.0 if ruling is None else ruling.estimate.p for ruling in rulings]
+    levels = [many.holm_level(p_values, n, question.alpha) for n in range(len(heads))]
+    return [
+        compare(base, head, pairing, replace(question, level=level), gate)
+        for (head, pairing), level in zip(heads, levels, strict=True)
+    ]
 
 
 def _finite(value: float) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from evals.errors import InputError
 from evals.store import Trial
@@ -36,11 +36,6 @@ class Pair:
     base: tuple[Trial, ...]
     head: tuple[Trial, ...]
 
-    @property
-    def name(self) -> str:
-        """The task; with its stack, where that is needed, by whoever prints it."""
-        return self.task
-
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
@@ -50,6 +45,11 @@ class Pairing:
     pairs: tuple[Pair, ...]
     missing: tuple[tuple[Place, str], ...]
     evals_version: str
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials of both revisions, task by task."""
+        return [trial for pair in self.pairs for trial in (*pair.base, *pair.head)]
 
 
 def pair(base: Side, head: Side, *, solver: str | None = None, model: str | None = None) -> Pairing:
@@ -151,8 +151,3 @@ def _one_version(pairs: list[Pair]) -> str:
     if len(versions) > 1:
         raise InputError(f"trials of evals {' and '.join(sorted(versions))} must not be mixed; use `evals rescore`")
     return versions.pop()
-
-
-def first_epochs(side: Side, epochs: int) -> Side:
-    """A side with no trial beyond an epoch."""
-    return replace(side, trials=tuple(trial for trial in side.trials if trial.key.epoch <= epochs))

@@ -138,7 +138,7 @@ def _why_not(strata: Sequence[Stratum], found: Estimate, question: Question) -> 
 
 
 def _unmeasured(pairing: Pairing) -> str:
-    faults = sum(1 for p in pairing.pairs for t in (*p.base, *p.head) if t.fault is not None)
+    faults = faults_of(pairing.trials)
     parts = [f"{faults} faults"] if faults else []
     parts += [f"{place[0]} on {place[1]} only in {label}" for place, label in pairing.missing]
     return ", ".join(parts)
@@ -146,10 +146,10 @@ def _unmeasured(pairing: Pairing) -> str:
 
 def _worst_cases(pairing: Pairing, metric: Metric) -> list[list[Stratum]]:
     """The strata with all that is not known set against the head, and for it; none where all is known."""
-    faults = any(t.fault is not None for p in pairing.pairs for t in (*p.base, *p.head))
+    faults = faults_of(pairing.trials) > 0
     if not (faults or pairing.missing):
         return []
-    seen = [v for p in pairing.pairs for v in values_of((*p.base, *p.head), metric)]
+    seen = values_of(pairing.trials, metric)
     low, high = (0.0, 1.0) if metric.bounded else (min(seen), max(seen))
     return [
         _filled(pairing, metric, for_base=high, for_head=low),

@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evals import compare, metrics, runner
+from evals import compare, runner
 from evals.catalog import agents, clauses
 from evals.catalog.clauses import Clause
 from evals.commands.running import Request, execute, plan_of, work_of
 from evals.environments import Environments
 from evals.errors import InputError
 from evals.pairing import Side, pair
-from evals.rulings import Question, rule
+from evals.rulings import Question
 from evals.runner import Plan
-from evals.stats import many
 from evals.store import Store
 
 Tell = Callable[[str], None]
@@ -84,16 +83,6 @@ def ablate(request: Request, question: Question, chosen: list[Clause], *, tell: 
             )
             for work, plan in zip(works, plans, strict=True)
         ]
-    return _compared(sides[0], sides[1:], chosen, question)
-
-
-def _compared(whole: Side, others: list[Side], chosen: list[Clause], question: Question) -> list[Ablated]:
-    pairings = [pair(whole, other) for other in others]
-    metric = metrics.named(question.metric, metrics.of_trials(list(whole.trials)))
-    rulings = [rule(pairing, metric, question) for pairing in pairings]
-    p_values = [1.0 if ruling is None else ruling.estimate.p for ruling in rulings]
-    found = []
-    for n, (clause, other, pairing) in enumerate(zip(chosen, others, pairings, strict=True)):
-        asked = replace(question, level=many.holm_level(p_values, n, question.alpha))
-        found.append(Ablated(clause=clause, document=compare.compare(whole, other, pairing, asked)))
-    return found
+    pairings = [(side, pair(sides[0], side)) for side in sides[1:]]
+    documents = compare.compare_each(sides[0], pairings, question)
+    return [Ablated(clause=clause, document=found) for clause, found in zip(chosen, documents, strict=True)]

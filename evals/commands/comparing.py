@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from evals import compare as comparison
-from evals import metrics, schema
+from evals import schema
 from evals.catalog import agents
 from evals.errors import InputError
-from evals.pairing import Pairing, Side, pair
-from evals.rulings import Gate, Question, Ruling, rule
-from evals.stats import many
+from evals.pairing import Side, pair
+from evals.rulings import Gate, Question
 from evals.store import Store, Trial
 
 _RUN_ID = re.compile(r"\A\d{8}-\d{6}-[0-9a-f]{1,4}\Z|\Alatest\Z")
@@ -57,33 +55,14 @@ def compare(request: Comparing) -> Compared:
         if head.revision == base.revision:
             raise InputError(f"{request.base} and {spelled} are the same revision ({base.revision[:12]})")
         pairings.append((head, pair(base, head, solver=request.solver, model=request.model)))
-    questions = _questions(pairings, request.question)
-    documents = []
-    for (head, pairing), question in zip(pairings, questions, strict=True):
-        document = comparison.compare(base, head, pairing, question, request.gate)
-        schema.check(document, "comparison", f"comparison of {base.label} and {head.label}")
-        documents.append(document)
+    documents = comparison.compare_each(base, pairings, request.question, request.gate)
+    for document in documents:
+        schema.check(document, "comparison", f"comparison of {base.label} and {document['head']['label']}")
     return Compared(
         documents=documents,
         passed=all(document["gate"]["passed"] for document in documents),
         measured=all(document["difference"] for document in documents),
     )
-
-
-def _metric(pairing: Pairing, question: Question) -> metrics.Metric:
-    offered = metrics.of_trials([trial for p in pairing.pairs for trial in (*p.base, *p.head)])
-    return metrics.named(question.metric, offered)
-
-
-def _questions(pairings: Sequence[tuple[Side, Pairing]], question: Question) -> list[Question]:
-    """The question for each head, at Holm's level for its p-value."""
-    rulings = [rule(pairing, _metric(pairing, question), question) for _, pairing in pairings]
-    p_values = [_p(ruling) for ruling in rulings]
-    return [replace(question, level=many.holm_level(p_values, n, question.alpha)) for n in range(len(rulings))]
-
-
-def _p(ruling: Ruling | None) -> float:
-    return 1.0 if ruling is None else ruling.estimate.p
 
 
 def side(spelled: str, request: Comparing, store: Store) -> Side:
