@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from evals.reports.markdown import table
+
 Row = dict[str, Any]
 
 HEAD = """# Statistics
@@ -87,9 +89,7 @@ def _percent(value: float) -> str:
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    names = list(head)
-    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+    return "\n".join(table(head, rows)) + "\n"
 
 
 def _wrong(row: Row) -> str:

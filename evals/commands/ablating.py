@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evals import compare, runner
+from evals import compare
 from evals.catalog import agents, clauses
 from evals.catalog.clauses import Clause
-from evals.commands.running import Request, execute, plan_of, work_of
+from evals.commands.running import Request, execute_together, plan_of, side_of, work_of
 from evals.environments import Environments
 from evals.errors import InputError
-from evals.pairing import Side, pair
+from evals.pairing import pair
 from evals.rulings import Question
-from evals.runner import Plan
 from evals.store import Store
 
 Tell = Callable[[str], None]
@@ -71,18 +70,8 @@ def ablate(request: Request, question: Question, chosen: list[Clause], *, tell: 
     works = [whole] + [replace(whole, revision=clauses.without(source, clause).revision()) for clause in chosen]
     with Store(request.output) as store:
         plans = [plan_of(work, store, request.epochs, again=not request.resume) for work in works]
-        both = Plan(items=tuple(item for plan in plans for item in plan.items))
-        runner.new_run(store, both, list(request.command))
-        trials = iter(execute(both, store, environments, jobs=request.jobs, tell=tell, live=live))
-        sides = [
-            Side(
-                label=work.revision.spelled,
-                agent=work.revision.agent,
-                revision=work.revision.digest,
-                trials=tuple(next(trials) for _ in plan.items),
-            )
-            for work, plan in zip(works, plans, strict=True)
-        ]
+        trials = execute_together(plans, request, store, environments, tell=tell, live=live)
+    sides = [side_of(work, found) for work, found in zip(works, trials, strict=True)]
     pairings = [(side, pair(sides[0], side)) for side in sides[1:]]
     documents = compare.compare_each(sides[0], pairings, question)
     return [Ablated(clause=clause, document=found) for clause, found in zip(chosen, documents, strict=True)]

@@ -18,7 +18,7 @@ ASSUMED_SPREAD = 0.1
 """Standard deviation between trials of one task where nothing is known: a tenth of the scale."""
 
 _FIRST = 3
-_FEWEST_LOOKS = 4
+_MOST_EPOCHS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def _sequential(request: Planning, spread: float, count: int) -> tuple[int, floa
     most = max(_FIRST, power.epochs_to_detect(request.effect, spread, count, alpha=request.alpha, power=request.power))
     while True:
         reached, expected = sequential.outlook(drift, sequential.looks(min(_FIRST, most), most), request.alpha)
-        if reached >= request.power or most > _FEWEST_LOOKS * 2_500:
+        if reached >= request.power or most > _MOST_EPOCHS:
             return most, expected
         most = max(most + 1, round(most * 1.05))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from evals import plugins, runner
 from evals.catalog import agents, recordings, tasks
 from evals.environments import Environments
 from evals.errors import InputError
+from evals.pairing import Side
 from evals.reports import terminal
 from evals.runner import Item, Plan
 from evals.store import Store, Trial
@@ -108,6 +109,29 @@ def execute(plan: Plan, store: Store, environments: Environments, *, jobs: int, 
         with terminal.progress(len(plan.todo), live=live) as watcher:
             return anyio.run(_run_all, plan, bench, watcher, jobs, tell)
     return [item.have for item in plan.items if item.have]
+
+
+def execute_together(
+    plans: Sequence[Plan],
+    request: Request,
+    store: Store,
+    environments: Environments,
+    *,
+    tell: Tell,
+    live: bool,
+) -> list[list[Trial]]:
+    """Run what several plans lack as one run, side by side; the trials of each plan."""
+    both = Plan(items=tuple(item for plan in plans for item in plan.items))
+    if both.todo:
+        runner.new_run(store, both, list(request.command))
+    trials = iter(execute(both, store, environments, jobs=request.jobs, tell=tell, live=live))
+    return [[next(trials) for _ in plan.items] for plan in plans]
+
+
+def side_of(work: Work, trials: Sequence[Trial]) -> Side:
+    """What is compared of a revision that was run."""
+    revision = work.revision
+    return Side(label=revision.spelled, agent=revision.agent, revision=revision.digest, trials=tuple(trials))
 
 
 async def _run_all(plan: Plan, bench: Any, watcher: Any, jobs: int, tell: Tell) -> list[Trial]:

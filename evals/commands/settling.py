@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from evals import compare, runner, schema
-from evals.commands.running import Request, Work, execute, plan_of, work_of
+from evals.commands.running import Request, Work, execute_together, plan_of, side_of, work_of
 from evals.environments import Environments
 from evals.errors import InputError
-from evals.pairing import Place, Side, pair
+from evals.pairing import Place, pair
 from evals.reports import comparison
 from evals.rulings import Gate, Question
 from evals.runner import Plan
@@ -90,7 +90,9 @@ def settle(request: Request, settling: Settling, *, tell: Tell, live: bool) -> S
                 break
             if ended:
                 raise InputError(f"--max-cost {settling.max_cost:g}: {ended}, before there is anything to compare")
-            trials = _run(plans, request, store, environments, state, tell=tell, live=live)
+            todo = {item.planned.key for plan in plans for item in plan.todo}
+            trials = execute_together(plans, request, store, environments, tell=tell, live=live)
+            state.ran += [trial for found in trials for trial in found if trial.key in todo]
             state.document = _look(trials, arms, epochs, state, settling)
             tell(_progress(state.document, rounds, last))
             ended = "the verdict is clear" if state.document["verdict"] != "inconclusive" else ""
@@ -164,43 +166,17 @@ def _too_dear(plans: Sequence[Plan], state: _State, settling: Settling) -> str:
     return ""
 
 
-def _run(
-    plans: Sequence[Plan],
-    request: Request,
-    store: Store,
-    environments: Environments,
-    state: _State,
-    *,
-    tell: Tell,
-    live: bool,
-) -> tuple[list[Trial], list[Trial]]:
-    """Run what is missing of both revisions, side by side; the base's trials and the head's."""
-    both = Plan(items=tuple(item for plan in plans for item in plan.items))
-    todo = {item.planned.key for item in both.todo}
-    if todo:
-        runner.new_run(store, both, list(request.command))
-    trials = execute(both, store, environments, jobs=request.jobs, tell=tell, live=live)
-    state.ran += [trial for trial in trials if trial.key in todo]
-    count = len(plans[0].items)
-    return trials[:count], trials[count:]
-
-
 def _look(
-    trials: tuple[list[Trial], list[Trial]], arms: _Arms, epochs: dict[Place, int], state: _State, settling: Settling
+    trials: list[list[Trial]], arms: _Arms, epochs: dict[Place, int], state: _State, settling: Settling
 ) -> dict[str, Any]:
     """Compare what there is, at the level that this look may spend."""
     state.fractions.append(_information(arms, epochs) / _information(arms, arms.most))
     level = sequential.levels(state.fractions, settling.question.alpha)[-1]
-    base, head = _side(arms.base, trials[0]), _side(arms.head, trials[1])
+    base, head = side_of(arms.base, trials[0]), side_of(arms.head, trials[1])
     question = replace(settling.question, level=level)
     document = compare.compare(base, head, pair(base, head), question, settling.gate)
     schema.check(document, "comparison", "comparison")
     return document
-
-
-def _side(work: Work, trials: list[Trial]) -> Side:
-    revision = work.revision
-    return Side(label=revision.spelled, agent=revision.agent, revision=revision.digest, trials=tuple(trials))
 
 
 def _information(arms: _Arms, epochs: dict[Place, int]) -> float:

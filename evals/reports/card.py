@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
+
+from evals.reports.markdown import table
 
 Card = Mapping[str, Any]
 
@@ -43,20 +45,14 @@ def _held(cheat: Mapping[str, Any]) -> bool:
     return bool(cheat["named"]) and not cheat["too_high"]
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    names = list(head)
-    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows]
-
-
 def markdown(card: Card) -> str:
     """The whole card. Kill rates stand with their 95% Wilson intervals."""
     lines = [f"# Grader of {card['task']}", "", f"Task version {card['version']}, digest `{card['digest'][:12]}`", ""]
-    lines += _table(HEAD, [line(card)])
+    lines += table(HEAD, [line(card)])
     lines += ["", _LEGEND, "", "## Kill rate by dimension", ""]
-    lines += _table(("dimension", "killed"), [(n, _rate(p)) for n, p in card["mutants"]["by_dimension"].items()])
+    lines += table(("dimension", "killed"), [(n, _rate(p)) for n, p in card["mutants"]["by_dimension"].items()])
     lines += ["", "## Correct solutions", ""]
-    lines += _table(
+    lines += table(
         ("solution", "failed checks"),
         [(s["name"], ", ".join(s["failed"]) or "none") for s in card["solutions"]],
     )
@@ -65,13 +61,13 @@ def markdown(card: Card) -> str:
         (m["id"], m["dimension"], "yes" if m["subtle"] else "", _killers(m["killed_by"]))
         for m in card["mutants"]["each"]
     ]
-    lines += _table(("mutant", "dimension", "subtle", "killed by"), rows)
+    lines += table(("mutant", "dimension", "subtle", "killed by"), rows)
     lines += ["", "## Checks that kill no mutant", ""]
     lines += [f"- {check}" for check in card["idle_checks"]]
     lines += [f"- {check}: kept, because {reason}" for check, reason in card["kept_checks"].items()]
     lines += [] if card["idle_checks"] or card["kept_checks"] else ["None."]
     lines += ["", "## Attacks on the grader", ""]
-    lines += _table(("cheat", "kind", "acceptance", "own tests", "named"), [_cheat(c) for c in card["cheats"]])
+    lines += table(("cheat", "kind", "acceptance", "own tests", "named"), [_cheat(c) for c in card["cheats"]])
     if card["oracle"]["flakes"]:
         lines += ["", "## Flakes of the reference", ""]
         lines += [f"- {check}: {count} times" for check, count in card["oracle"]["flakes"].items()]

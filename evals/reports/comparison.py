@@ -132,13 +132,19 @@ def _print_metrics(out: Console, document: Document) -> None:
     out.print(table)
 
 
-def _print_checks(out: Console, document: Document) -> None:
-    changed = document["checks"]
+def changed_checks(document: Document) -> Iterator[tuple[str, list[Document], int]]:
+    """What got worse and what better: a title, the checks that changed most, and how many more there are."""
     for title, sign in (("worse", -1), ("better", 1)):
-        rows = [row for row in changed if (row["head"] - row["base"]) * sign > 0]
-        for row in rows[:_SHOWN_CHECKS]:
+        rows = [row for row in document["checks"] if (row["head"] - row["base"]) * sign > 0]
+        if rows:
+            yield title, rows[:_SHOWN_CHECKS], max(0, len(rows) - _SHOWN_CHECKS)
+
+
+def _print_checks(out: Console, document: Document) -> None:
+    for title, rows, more in changed_checks(document):
+        for row in rows:
             shares = f"{row['base']:.0%} -> {row['head']:.0%}"
             sentence = printable(row["sentence"])
             out.print(f"{title}: {shares}  {row['task']}  {row['check']}: {sentence}", markup=False, soft_wrap=True)
-        if len(rows) > _SHOWN_CHECKS:
-            out.print(f"{title}: and {len(rows) - _SHOWN_CHECKS} more checks", markup=False)
+        if more:
+            out.print(f"{title}: and {more} more checks", markup=False)

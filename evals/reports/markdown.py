@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from evals.reports.comparison import confidence, headline, interval, notes, number
+from evals.reports.comparison import changed_checks, confidence, headline, interval, notes, number
 from evals.reports.terminal import printable
 
 MARKER = "<!-- evals comparison -->"
@@ -16,7 +16,6 @@ LONGEST = 65_000
 
 _SIGNS = {"improved": "🟢", "regressed": "🔴", "equivalent": "🔵", "inconclusive": "🟡"}
 _MARKS = frozenset("\\`*_[]<>|#@~&")
-_SHOWN_CHECKS = 5
 _BAR = 10
 
 
@@ -33,11 +32,11 @@ def _bar(value: float | None, unit: str) -> str:
     return "█" * full + "░" * (_BAR - full) + " "
 
 
-def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> Iterator[str]:
-    yield "| " + " | ".join(head) + " |"
-    yield "|" + " --- |" * len(head)
-    for row in rows:
-        yield "| " + " | ".join(row) + " |"
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    """The lines of a table; cells are Markdown already."""
+    names = list(head)
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
 
 
 def comment(documents: Sequence[Mapping[str, Any]]) -> str:
@@ -59,7 +58,7 @@ def _sections(document: Mapping[str, Any]) -> Iterator[str]:
     yield from _costs(document)
     yield ""
     metric = _plain(document["question"]["metric"])
-    yield from _table((metric, "trials", "base", "head", confidence(document)), _tasks(document))
+    yield from table((metric, "trials", "base", "head", confidence(document)), _tasks(document))
     yield from _checks(document)
     yield from _metrics(document)
 
@@ -81,17 +80,13 @@ def _tasks(document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 def _checks(document: Mapping[str, Any]) -> Iterator[str]:
-    for title, sign in (("Worse", -1), ("Better", 1)):
-        rows = [row for row in document["checks"] if (row["head"] - row["base"]) * sign > 0]
-        if rows:
-            yield ""
-            yield f"**{title}**"
-            yield ""
-        for row in rows[:_SHOWN_CHECKS]:
+    for title, rows, more in changed_checks(document):
+        yield from ("", f"**{title.capitalize()}**", "")
+        for row in rows:
             shares = f"{row['base']:.0%} → {row['head']:.0%}"
             yield f"- {shares} {_plain(row['task'])}: {_plain(row['sentence'])} ({_plain(row['check'])})"
-        if len(rows) > _SHOWN_CHECKS:
-            yield f"- and {len(rows) - _SHOWN_CHECKS} more"
+        if more:
+            yield f"- and {more} more"
 
 
 def _metrics(document: Mapping[str, Any]) -> Iterator[str]:
@@ -107,6 +102,6 @@ def _metrics(document: Mapping[str, Any]) -> Iterator[str]:
         )
         for row in document["metrics"]
     )
-    yield from _table(("metric", "base", "head", confidence(document), "p (Holm)"), rows)
+    yield from table(("metric", "base", "head", confidence(document), "p (Holm)"), rows)
     yield ""
     yield "</details>"

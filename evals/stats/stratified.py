@@ -107,7 +107,7 @@ def _estimate(base: Side, head: Side, *, alpha: float, bounded: bool, most: int)
         low=low,
         high=high,
         alpha=alpha,
-        p=_p_value(difference, moves),
+        p=p_value(difference, moves.differences),
         error=error,
         freedom=freedom,
         arrangements=len(moves.differences),
@@ -157,11 +157,6 @@ def _standard_error(base: Side, head: Side, *, bounded: bool) -> tuple[float, fl
 def t_quantile(share: float, freedom: float) -> float:
     """Quantile of Student's t distribution."""
     return float(special.stdtrit(freedom, share))
-
-
-def t_share(value: float, freedom: float) -> float:
-    """Share of Student's t distribution below a value."""
-    return float(special.stdtr(freedom, value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,26 +217,32 @@ def _contrast(numbers: Floats, positions: NDArray[np.intp], head: int) -> Floats
     return found
 
 
-def _p_value(difference: float, moves: _Moves) -> float:
-    """Two-sided: twice the smaller share of arrangements at least as far out as the real one."""
+def p_value(difference: float, others: Floats) -> float:
+    """Two-sided: twice the smaller share of arrangements at least as far out as the real one, which is among them."""
     slack = 1e-12
-    above = float(np.mean(moves.differences >= difference - slack))
-    below = float(np.mean(moves.differences <= difference + slack))
+    above = float(np.mean(others >= difference - slack))
+    below = float(np.mean(others <= difference + slack))
     return min(1.0, 2 * min(above, below))
+
+
+def ends(shifts: Floats, total: int, alpha: float) -> tuple[float, float]:
+    """The shifts that are not refused at `alpha`, of `total` arrangements.
+
+    `shifts` holds, for each arrangement that is not the real one again, the shift from which on it is as far out as
+    the real one. A shift is kept while more than alpha / 2 of all arrangements are at least as far out.
+    """
+    ordered = np.sort(shifts)
+    needed = math.floor(alpha / 2 * total + 1e-9) + 1 - (total - len(ordered))
+    if needed <= 0 or needed > len(ordered):
+        return -math.inf, math.inf
+    return float(ordered[needed - 1]), float(ordered[-needed])
 
 
 def _inverted(difference: float, moves: _Moves, alpha: float) -> tuple[float, float]:
     """Differences that the permutation test does not refuse at `alpha`, had head's trials been shifted by them.
 
-    An arrangement is as far out as the real one, for a shift d, where d >= (difference - its difference) / (1 - kept);
-    the ends are quantiles of those ratios.
+    An arrangement is as far out as the real one, for a shift d, where d >= (difference - its difference) / (1 - kept).
     """
     moved = moves.kept < 1 - 1e-9
-    unmoved = int(np.count_nonzero(~moved))
-    total = len(moves.kept)
-    ratios = np.sort((difference - moves.differences[moved]) / (1 - moves.kept[moved]))
-    # The shift is kept while more than alpha / 2 of all arrangements are at least as far out.
-    needed = math.floor(alpha / 2 * total + 1e-9) + 1 - unmoved
-    if needed <= 0 or needed > len(ratios):
-        return -math.inf, math.inf
-    return float(ratios[needed - 1]), float(ratios[-needed])
+    ratios = (difference - moves.differences[moved]) / (1 - moves.kept[moved])
+    return ends(ratios, len(moves.kept), alpha)

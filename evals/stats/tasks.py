@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from evals.stats.stratified import Estimate, Stratum, t_quantile
+from evals.stats.stratified import Estimate, Stratum, ends, p_value, t_quantile
 
 FEWEST_TASKS = 6
 """With fewer, no arrangement of signs is rare enough: 2 / 2**5 is above 0.05."""
@@ -40,14 +40,12 @@ def estimate(strata: Sequence[Stratum], *, alpha: float = 0.05, bounded: bool = 
     signs = _signs(count)
     exact_low, exact_high = _inverted(differences, signs, alpha)
     low, high = min(exact_low, mean - half), max(exact_high, mean + half)
-    turned = signs @ differences / count
-    above, below = float(np.mean(turned >= mean - 1e-12)), float(np.mean(turned <= mean + 1e-12))
     return Estimate(
         difference=mean,
         low=max(low, -1.0) if bounded else low,
         high=min(high, 1.0) if bounded else high,
         alpha=alpha,
-        p=min(1.0, 2 * min(above, below)),
+        p=p_value(mean, signs @ differences / count),
         error=error,
         freedom=float(count - 1),
         arrangements=len(signs),
@@ -67,13 +65,10 @@ def _signs(count: int) -> np.ndarray:
 
 
 def _inverted(differences: np.ndarray, signs: np.ndarray, alpha: float) -> tuple[float, float]:
-    """Means that the sign-flip test keeps: ends are quantiles of the means over the turned subsets."""
+    """Means that the sign-flip test keeps.
+
+    Turning a subset is as far out as the real signs for a mean d where d >= the subset's own mean.
+    """
     turned = (signs < 0).sum(axis=1)
     moved = turned > 0
-    # Turning a subset is as far out as the real signs for a mean d where d >= the subset's own mean.
-    means = np.sort((differences @ (signs[moved] < 0).T) / turned[moved])
-    unmoved = int(np.count_nonzero(~moved))
-    needed = math.floor(alpha / 2 * len(signs) + 1e-9) + 1 - unmoved
-    if needed <= 0:
-        return -math.inf, math.inf
-    return float(means[needed - 1]), float(means[-needed])
+    return ends((differences @ (signs[moved] < 0).T) / turned[moved], len(signs), alpha)
