@@ -281,12 +281,18 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(evals: Evals) -> None:
     assert done.stdout.strip() == ""
 
 
-def test_ctrl_c_keeps_what_has_finished_and_leaves_nothing(evals: Evals, end_group) -> None:
+@pytest.mark.parametrize("ignored", [False, True], ids=["plain", "as a background job of a script"])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_keeps_what_has_finished_and_leaves_nothing(
+    evals: Evals, end_group, *, stop: signal.Signals, ignored: bool
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
     process = evals.start(*RUN, "--solver", "oracle", "--epochs", "8", "--jobs", "1")
+    signal.signal(signal.SIGINT, before)
     end_group.append(process)
     wait_for(evals.trials, 60)
     time.sleep(0.5)
-    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, stop)
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "interrupted: what has finished is kept" in output

@@ -40,6 +40,8 @@ def _stop(_signal: int, _frame: object) -> None:
 
 def main() -> None:
     """Entry point; every known error ends in a message and an exit status."""
+    # Shells start background jobs of scripts with SIGINT ignored, and children inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _stop)
     try:
         app()  # ends by itself: 0, 2 for wrong options, 130 when interrupted
