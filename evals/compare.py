@@ -30,7 +30,7 @@ def compare(base: Side, head: Side, pairing: Pairing, question: Question, gate: 
         "evals_version": pairing.evals_version,
         "base": _side_document(base, [p.base for p in pairing.pairs]),
         "head": _side_document(head, [p.head for p in pairing.pairs]),
-        "settings": dict(zip(("solver", "kind", "model"), pairing.settings, strict=True)),
+        "settings": dict(zip(("solver", "kind", "model", "settings"), pairing.settings, strict=True)),
         "question": {**asdict(question), "level": question.level or question.alpha},
         "more_is_better": metric.more_is_better,
         "unit": metric.unit,

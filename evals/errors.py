@@ -4,6 +4,7 @@
     +-- InputError          the user's: a file, an option, a name (exit status 2)
     +-- EnvironmentFault    this machine's: no user namespaces, no disk, no network to install from (2)
     +-- Fault               ours or a provider's, in one trial: recorded, retried, never scored
+    +-- NotStarted          nobody's: a trial that the run's budget has no room for
 
 What an agent does wrong is not an error but a score.
 """
@@ -36,3 +37,7 @@ class Fault(EvalsError):
         super().__init__(f"{stage}: {reason}")
         self.stage = stage
         self.reason = reason
+
+
+class NotStarted(EvalsError):
+    """A trial was not begun, and nothing was spent on it; the text says why."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from evals.errors import InputError
 from evals.store import Trial
 
-Settings = tuple[str, str, str | None]
-"""Solver, kind and model."""
+Settings = tuple[str, str, str | None, str | None]
+"""Solver, kind, model, and the digest of the solver's other options."""
 
 Place = tuple[str, str]
 """Task and stack."""
@@ -38,6 +38,23 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which trials are meant, where a revision has several sorts. None: any."""
+
+    solver: str | None = None
+    model: str | None = None
+    settings: str | None = None
+
+    def fits(self, found: Settings) -> bool:
+        """Whether these are meant."""
+        pairs = ((self.solver, found[0]), (self.model, found[2]), (self.settings, found[3]))
+        return all(wanted in (None, value) for wanted, value in pairs)
+
+
+ANY = Wanted()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Pairing:
     """What is compared. `missing` names tasks that only one revision has trials of, with that revision's label."""
 
@@ -52,9 +69,9 @@ class Pairing:
         return [trial for pair in self.pairs for trial in (*pair.base, *pair.head)]
 
 
-def pair(base: Side, head: Side, *, solver: str | None = None, model: str | None = None) -> Pairing:
+def pair(base: Side, head: Side, wanted: Wanted = ANY) -> Pairing:
     """Set two revisions' trials side by side; `InputError` says what must not be mixed, and how to mend it."""
-    settings = _common_settings(base, head, solver, model)
+    settings = _common_settings(base, head, wanted)
     sides = [_by_place(side, settings) for side in (base, head)]
     shared = [place for place in sides[0] if place in sides[1]]
     if not shared:
@@ -75,7 +92,7 @@ def pair(base: Side, head: Side, *, solver: str | None = None, model: str | None
 
 
 def _settings(trial: Trial) -> Settings:
-    return trial.key.solver, trial.key.kind, trial.key.model
+    return trial.key.solver, trial.key.kind, trial.key.model, trial.key.settings
 
 
 def _shown(settings: Iterable[Settings]) -> str:
@@ -83,20 +100,19 @@ def _shown(settings: Iterable[Settings]) -> str:
     return " and ".join(rows) or "none"
 
 
-def _common_settings(base: Side, head: Side, solver: str | None, model: str | None) -> Settings:
+def _common_settings(base: Side, head: Side, wanted: Wanted) -> Settings:
     def fitting(side: Side) -> set[Settings]:
-        found = {_settings(trial) for trial in side.trials}
-        return {s for s in found if solver in (None, s[0]) and model in (None, s[2])}
+        return {found for found in map(_settings, side.trials) if wanted.fits(found)}
 
     of_base, of_head = fitting(base), fitting(head)
     common = of_base & of_head
     if not common:
         raise InputError(
-            f"{base.label} has trials by {_shown(of_base)}, {head.label} by {_shown(of_head)}: other solvers, kinds or "
-            "models must not be mixed in one comparison"
+            f"{base.label} has trials by {_shown(of_base)}, {head.label} by {_shown(of_head)}: other solvers, kinds, "
+            "models or settings must not be mixed in one comparison"
         )
     if len(common) > 1:
-        raise InputError(f"both have trials by {_shown(common)}: choose with --solver or --model")
+        raise InputError(f"both have trials by {_shown(common)}: choose with --solver, --model or --settings")
     return next(iter(common))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -16,10 +17,10 @@ import anyio
 import evals
 from evals import digests, plugins, trial
 from evals.environments import Environments
-from evals.errors import EvalsError, InputError
+from evals.errors import EvalsError, InputError, NotStarted
 from evals.store import Key, Store, Trial
 from evals.trial import Bench, Planned
-from evals.types import Revision, Sandbox, Scorer, Solver, Stack, Task
+from evals.types import Revision, Sandbox, Scorer, Settings, Solver, Stack, Task
 
 State = Literal["done", "regrade", "solve"]
 
@@ -41,6 +42,9 @@ class Watcher(Protocol):
 
     def end(self, key: Key, finished: Trial) -> None:
         """It has been recorded."""
+
+    def drop(self, key: Key) -> None:
+        """It was not begun after all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,24 +106,31 @@ def _epochs(solver: Solver, revision: Revision, task: Task, stack: Stack, wanted
         return list(range(1, (wanted or 1) + 1))
     if wanted is not None and len(offered) < wanted:
         raise InputError(
-            f"--epochs {wanted}: the solver {solver.settings.solver} has {len(offered)} of "
+            f"--epochs {wanted}: the solver {solver.name} has {len(offered)} of "
             f"{revision.spelled} for {task.id} on {stack.name}"
         )
     return list(offered)[:wanted]
 
 
 def _key(revision: Revision, task: Task, stack: Stack, solver: Solver, epoch: int) -> Key:
+    settings = solver.settings(revision)
     return Key(
         agent=revision.agent,
         variant=revision.variant,
         revision=revision.digest,
         task=task.id,
         stack=stack.name,
-        solver=solver.settings.solver,
-        kind=solver.settings.kind,
-        model=solver.settings.model,
+        solver=settings.solver,
+        kind=settings.kind,
+        model=settings.model,
         epoch=epoch,
+        settings=options_digest(settings),
     )
+
+
+def options_digest(settings: Settings) -> str | None:
+    """Identity of a solver's options (8 hex digits), or None where it has none."""
+    return digests.of_json(dict(settings.options))[:8] if settings.options else None
 
 
 def _item(store: Store, planned: Planned, *, again: bool) -> Item:
@@ -172,7 +183,7 @@ def plan(
 
 
 def _nothing(revision: Revision, solver: Solver) -> str:
-    if solver.settings.solver == "recorded":
+    if solver.name == "recorded":
         return (
             f"there is no recording of {revision.spelled} (revision {revision.short}) for these tasks: a prompt that "
             "was edited has to be solved anew by a model, which --solver recorded cannot do"
@@ -188,25 +199,58 @@ def prepare(plan_: Plan, scorers: tuple[Scorer, ...]) -> None:
         getattr(scorer, "prepare", lambda: None)()
 
 
-async def execute(plan_: Plan, bench: Bench, watcher: Watcher, *, jobs: int) -> list[Trial]:
+@dataclass(frozen=True, kw_only=True)
+class Executed:
+    """The trials of a plan by their keys, and why others were not begun."""
+
+    trials: dict[Key, Trial]
+    not_started: dict[Key, str]
+
+
+async def execute(plan_: Plan, bench: Bench, watcher: Watcher, *, jobs: int) -> Executed:
     """Run what is missing, `jobs` trials at a time; every finished one is saved at once."""
     limit = anyio.CapacityLimiter(jobs)
     finished: dict[Key, Trial] = {item.planned.key: item.have for item in plan_.items if item.have}
+    not_started: dict[Key, str] = {}
 
     async def one(planned: Planned) -> None:
         async with limit:
             watcher.begin(planned.key)
-            done = await trial.run(planned, bench, lambda running: watcher.stages(planned.key, running))
-            finished[planned.key] = done
-            watcher.end(planned.key, done)
+            try:
+                done = await trial.run(planned, bench, lambda running: watcher.stages(planned.key, running))
+            except NotStarted as reason:
+                not_started[planned.key] = str(reason)
+                watcher.drop(planned.key)
+            else:
+                finished[planned.key] = done
+                watcher.end(planned.key, done)
 
     try:
-        async with anyio.create_task_group() as group:
+        async with _ready(plan_, bench), anyio.create_task_group() as group:
             for item in plan_.todo:
                 group.start_soon(one, item.planned)
     except BaseExceptionGroup as errors:
         raise _first_known(errors) from None
-    return [finished[item.planned.key] for item in plan_.items]
+    return Executed(trials=finished, not_started=not_started)
+
+
+@asynccontextmanager
+async def _ready(plan_: Plan, bench: Bench) -> AsyncIterator[None]:
+    """Each solver with all that it is to solve: those that call a model connect, and check what can be checked."""
+    by_solver: dict[int, list[Planned]] = {}
+    for item in plan_.todo:
+        if item.state == "solve":
+            by_solver.setdefault(id(item.planned.solver), []).append(item.planned)
+    async with AsyncExitStack() as stack:
+        for planned in by_solver.values():
+            ready = getattr(planned[0].solver, "ready", None)
+            if ready is not None:
+                await stack.enter_async_context(ready([trial.assignment(p, bench, _no_log) for p in planned]))
+        yield
+
+
+def _no_log(_name: str, _content: Mapping[str, object]) -> None:
+    """Before a trial has begun there is nothing to keep."""
 
 
 def _first_known(errors: BaseExceptionGroup[BaseException]) -> BaseException:

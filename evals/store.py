@@ -2,6 +2,8 @@
 
     OUTPUT/trials/AGENT/REVISION/TASK/STACK/SETTINGS/EPOCH/GRADING-N.json   a trial
     OUTPUT/trials/.../EPOCH/GRADING-N.NAME.log                              its logs
+    OUTPUT/trials/.../EPOCH/GRADING-N.events.jsonl, .trajectory.json        what its solver did
+    OUTPUT/trials/.../EPOCH/unfinished-TIME.events.jsonl                    the same of one that was interrupted
     OUTPUT/workspaces/DIGEST.tar.gz                                         what a solver left
     OUTPUT/runs/ID/run.json                                                 which trials belong together
     OUTPUT/.scratch/                                                        what is being made
@@ -21,18 +23,20 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from evals import digests, schema, workspace
+from evals import digests, schema, trajectory, workspace
 from evals.errors import EnvironmentFault, InputError
+from evals.trajectory import Transcript
 
 _FILE = re.compile(r"\A(?P<grading>[0-9a-f]{12})-(?P<attempt>\d+)\.json\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """What a trial is of. Its path in the store follows from it."""
+    """What a trial is of. Its path in the store follows from it. `settings` is a digest of a solver's options."""
 
     agent: str
     variant: str | None
@@ -43,11 +47,13 @@ class Key:
     kind: str
     model: str | None
     epoch: int
+    settings: str | None = None
 
     @property
     def path(self) -> Path:
         """The trial's folder, relative to `trials/`. A variant is a spelling, and not part of it."""
-        settings = ".".join(part for part in (self.solver, self.kind, self.model) if part)
+        model = self.model.replace("/", "_") if self.model else None
+        settings = ".".join(part for part in (self.solver, self.kind, model, self.settings) if part)
         return Path(self.agent, self.revision[:12], self.task, self.stack, settings, str(self.epoch))
 
 
@@ -178,15 +184,24 @@ class Store:
             raise InputError(f"{path}: its content does not match its digest; remove it and run again")
         return files
 
-    def add_trial(self, key: Key, document: dict[str, Any], logs: dict[str, str]) -> Trial:
+    def transcript(self, key: Key) -> Transcript:
+        """A file for what a solver does, kept as it goes on, even if the trial never ends."""
+        now = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+        return Transcript(self._trials / key.path / f"unfinished-{now}.events.jsonl")
+
+    def add_trial(
+        self, key: Key, document: dict[str, Any], logs: dict[str, str], transcript: Transcript | None = None
+    ) -> Trial:
         """Keep a finished trial as the next attempt at it: `id` and `attempt` are given here.
 
         Two processes that finish the same trial take turns, so none overwrites the other's.
         """
         with self._turn():
-            return self._add_trial(key, document, logs)
+            return self._add_trial(key, document, logs, transcript)
 
-    def _add_trial(self, key: Key, document: dict[str, Any], logs: dict[str, str]) -> Trial:
+    def _add_trial(
+        self, key: Key, document: dict[str, Any], logs: dict[str, str], transcript: Transcript | None
+    ) -> Trial:
         grading = document["digests"]["grading"]
         attempt = max((n for g, n, _ in self._attempts(key) if g == grading[:12]), default=0) + 1
         document = {**document, "id": trial_id(key, grading, attempt), "attempt": attempt}
@@ -196,6 +211,10 @@ class Store:
         # Logs first: a trial that is there is whole.
         for name, text in logs.items():
             self._write(folder / f"{stem}.{name}.log", text.encode("utf-8", "replace"))
+        if transcript is not None and transcript.events:
+            found = json.dumps(trajectory.of_events(transcript.events, document), indent=1, ensure_ascii=False)
+            self._write(folder / f"{stem}.trajectory.json", found.encode("utf-8", "replace"))
+            transcript.keep_as(folder / f"{stem}.events.jsonl")
         path = folder / f"{stem}.json"
         self._write(path, json.dumps(document, indent=1, ensure_ascii=False).encode("utf-8", "replace"))
         return Trial(key=key, path=path, document=document)

@@ -15,7 +15,21 @@ import anyio
 import evals
 from evals.errors import Fault
 from evals.store import Key, Store, Trial
-from evals.types import Delivery, Revision, Sandbox, Score, Scored, Scorer, Solution, Solver, Stack, Task
+from evals.trajectory import Transcript
+from evals.types import (
+    Assignment,
+    Delivery,
+    Log,
+    Revision,
+    Sandbox,
+    Score,
+    Scored,
+    Scorer,
+    Solution,
+    Solver,
+    Stack,
+    Task,
+)
 
 Tell = Callable[[str], None]
 """Called with the names of the stages that are under way, whenever they change."""
@@ -55,6 +69,7 @@ class _Record:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     timings: dict[str, float] = field(default_factory=dict)
     solution: dict[str, Any] | None = None
+    transcript: Transcript | None = None
     workspace: dict[str, Any] | None = None
     seed: str = "none"
     running: list[str] = field(default_factory=list)
@@ -99,10 +114,24 @@ def _earlier(record: _Record) -> Mapping[str, bytes]:
 
 async def _solve(record: _Record) -> Mapping[str, bytes]:
     planned = record.planned
+    record.transcript = record.bench.store.transcript(planned.key)
     with record.stage("solve"):
-        solution = await planned.solver.solve(planned.revision, planned.task, planned.stack, planned.key.epoch)
+        solution = await planned.solver.solve(assignment(planned, record.bench, record.transcript.append))
     record.solution = _solution_document(solution)
     return solution.files
+
+
+def assignment(planned: Planned, bench: Bench, log: Log) -> Assignment:
+    """What the solver of a planned trial is given."""
+    return Assignment(
+        revision=planned.revision,
+        task=planned.task,
+        stack=planned.stack,
+        epoch=planned.key.epoch,
+        sandbox=bench.sandbox,
+        scratch=bench.store.scratch,
+        log=log,
+    )
 
 
 def _solution_document(solution: Solution) -> dict[str, Any]:
@@ -179,7 +208,7 @@ def _save(record: _Record, scored: list[Scored], fault: Fault | None) -> Trial:
         "fault": {"stage": fault.stage, "reason": fault.reason} if fault else None,
     }
     logs = {name: text for item in scored for name, text in item.logs.items()}
-    return store.add_trial(planned.key, document, logs)
+    return store.add_trial(planned.key, document, logs, record.transcript)
 
 
 def _digests(record: _Record) -> dict[str, str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from evals.arena.collection import Collected
 
 MIB = 1024 * 1024
 
@@ -29,6 +32,8 @@ class Revision:
     tools: tuple[str, ...] | None
     disallowed_tools: tuple[str, ...]
     model: str | None
+    max_turns: int | None
+    acting_fields: tuple[str, ...]
     unknown_fields: tuple[str, ...]
     spelled: str
 
@@ -67,6 +72,7 @@ class Task:
     weights: Mapping[str, float]
     service_env: Mapping[str, str]
     check_seconds: float
+    solve_seconds: float
     acceptance_seconds: float
     own_tests_seconds: float
     digest: str
@@ -139,6 +145,26 @@ class Finished:
     seconds: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class ToolAnswer:
+    """What a tool call gave: text for the model, and whether it failed."""
+
+    output: str
+    is_error: bool
+
+
+class Session(Protocol):
+    """A solver's sandbox: tools that work on one workspace, as long as the trial takes."""
+
+    async def call(self, tool: str, arguments: Mapping[str, Any], *, seconds: float) -> ToolAnswer:
+        """Run a tool, for so long at most; what the agent does wrong is in the answer. Raises `Fault` for the rest."""
+        ...
+
+    async def collect(self) -> Collected:
+        """End everything that runs, and take the workspace over."""
+        ...
+
+
 class Sandbox(Protocol):
     """Where untrusted code runs. Raises `Fault` where the sandbox itself failed."""
 
@@ -146,6 +172,13 @@ class Sandbox(Protocol):
 
     async def run(self, job: Job) -> Finished:
         """Run a job to its end; nothing of it is left when this returns or is cancelled."""
+        ...
+
+    def open(self, job: Job) -> AbstractAsyncContextManager[Session]:
+        """A session in the workspace of a job; `job.main` says with what packages and limits its tools run.
+
+        Nothing of it is left when the context is left.
+        """
         ...
 
 
@@ -229,16 +262,60 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a solver is run with, as far as it acts on the outcome."""
+    """What a solver is run with, as far as it acts on the outcome. `options` is JSON: effort, limits, versions."""
 
     solver: str
     kind: str
     model: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverOptions:
+    """What a user asks of a solver. None: the solver's own default.
+
+    `root` holds agents and fixtures, `output` what runs leave; `record` and `replay` are folders of a model's traffic.
+    `tell` shows a line to the user. Money is in US dollars.
+    """
+
+    root: Path
+    output: Path
+    model: str | None = None
+    effort: str | None = None
+    max_turns: int | None = None
+    max_output_tokens: int | None = None
+    max_trial_cost: float | None = None
+    max_cost: float | None = None
+    max_minutes: float | None = None
+    record: Path | None = None
+    replay: Path | None = None
+    batch: bool = False
+    tell: Callable[[str], None] = lambda _text: None
+
+
+Log = Callable[[str, Mapping[str, Any]], None]
+"""Keeps an event of a solver's work: its name, and JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What a solver is to solve, and what it may use: a sandbox, a folder of its own, a log of what it does."""
+
+    revision: Revision
+    task: Task
+    stack: Stack
+    epoch: int
+    sandbox: Sandbox
+    scratch: Path
+    log: Log
 
 
 @dataclass(frozen=True, kw_only=True)
 class Solution:
-    """What a solver left: files by path, and what is known of how they came to be."""
+    """What a solver left: files by path, and what is known of how they came to be.
+
+    `ended` is `done`, or what ended it before: `refusal`, `max_tokens`, `limit: cost`, ...
+    """
 
     files: Mapping[str, bytes]
     ended: str
@@ -249,14 +326,21 @@ class Solution:
 
 
 class Solver(Protocol):
-    """Turns (revision, task, stack, epoch) into files."""
+    """Turns (revision, task, stack, epoch) into files.
 
-    settings: Settings
+    A solver may also have `ready(assignments)`, an asynchronous context around all that it has to solve in a run.
+    """
+
+    name: str
+
+    def settings(self, revision: Revision) -> Settings:
+        """What it is run with for a revision, whose front matter may name a model."""
+        ...
 
     def epochs(self, revision: Revision, task: Task, stack: Stack) -> Sequence[int] | None:
         """The epochs that it can give, or None where there is no bound."""
         ...
 
-    async def solve(self, revision: Revision, task: Task, stack: Stack, epoch: int) -> Solution:
-        """Solve once; raises `Fault` where it could not be tried."""
+    async def solve(self, assignment: Assignment) -> Solution:
+        """Solve once; raises `Fault` where it could not be tried, and `NotStarted` where it must not be."""
         ...

@@ -28,7 +28,7 @@ def test_files_and_functions_stay_short(path: Path) -> None:
 
 
 def test_plugins_are_found_by_their_files() -> None:
-    assert plugins.names("solvers") == ["nop", "oracle", "recorded"]
+    assert plugins.names("solvers") == ["live", "nop", "oracle", "recorded"]
     assert plugins.names("scorers") == ["acceptance", "attacks", "deliverables", "lint", "own_tests", "types"]
     assert plugins.names("stacks") == ["python-fastapi"]
     assert plugins.names("sandboxes") == ["bubblewrap"]
@@ -36,7 +36,7 @@ def test_plugins_are_found_by_their_files() -> None:
 
 def test_the_trial_schema_has_the_keys_fields() -> None:
     schema = json.loads(resources.files("evals.schemas").joinpath("trial.schema.json").read_text())
-    assert set(schema["properties"]["key"]["required"]) == {field.name for field in fields(Key)}
+    assert set(schema["properties"]["key"]["properties"]) == {field.name for field in fields(Key)}
 
 
 def test_the_task_schema_weighs_what_the_scorers_give() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evals import workspace
+from evals.arena import collection
 from evals.errors import InputError
 
 names = st.text(alphabet="abc.-_\u00e9", min_size=1, max_size=8).filter(lambda n: n not in (".", ".."))
@@ -54,14 +55,14 @@ def test_what_tools_leave_behind_is_no_part_of_a_delivery(tmp_path: Path) -> Non
 
 
 def test_deep_folders_end(tmp_path: Path) -> None:
-    deep = tmp_path.joinpath(*["d"] * (workspace.MAX_DEPTH + 5))
+    deep = tmp_path.joinpath(*["d"] * (collection.MAX_DEPTH + 5))
     deep.mkdir(parents=True)
     (deep / "x").write_text("x")
     assert not workspace.collect(tmp_path).files
 
 
 def test_too_many_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workspace, "MAX_FILES", 3)
+    monkeypatch.setattr(collection, "MAX_FILES", 3)
     for n in range(5):
         (tmp_path / str(n)).touch()
     collected = workspace.collect(tmp_path)

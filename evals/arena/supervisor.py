@@ -76,7 +76,7 @@ def collected(wanted: tuple[Collect, ...]) -> dict[str, str]:
     return found
 
 
-async def _watch_inodes(jail: Jail, spec: Spec) -> None:
+async def watch_inodes(jail: Jail, spec: Spec) -> None:
     """Tmpfs bounds bytes, not files: count them, and end what makes too many."""
     while True:
         usage = os.statvfs(MAIN)
@@ -99,7 +99,7 @@ async def run(spec: Spec) -> dict[str, Any]:
     if spec.main.control:
         binds.append((await control.listen(), "/control"))
     jail = await Jail.start(spec, spec.main, binds, uid=owner.uid("main"))
-    inodes = asyncio.create_task(_watch_inodes(jail, spec))
+    inodes = asyncio.create_task(watch_inodes(jail, spec))
     ended = await jail.wait()
     inodes.cancel()
     services = await control.close()

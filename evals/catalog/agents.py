@@ -37,6 +37,12 @@ def _names(value: Any, field: str, source: str) -> tuple[str, ...] | None:
     return tuple(part.strip() for part in parts if part.strip())
 
 
+def _count(value: Any, field: str, source: str) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+        return value
+    raise InputError(f"{source}: {field}: found {value!r}; wanted a number of 1 or more")
+
+
 def _text(matter: dict[str, Any], field: str, source: str) -> str:
     value = matter.get(field)
     if value is None or (isinstance(value, str) and not value):
@@ -72,6 +78,8 @@ def parse(data: bytes, *, variant: str | None, spelled: str, source: str) -> Rev
         tools=_names(matter.get("tools"), "tools", source),
         disallowed_tools=_names(matter.get("disallowedTools"), "disallowedTools", source) or (),
         model=None if model is None else str(model),
+        max_turns=_count(matter.get("maxTurns"), "maxTurns", source),
+        acting_fields=tuple(k for k in ACTING_FIELDS if matter.get(k) is not None),
         unknown_fields=tuple(k for k in matter if k not in ACTING_FIELDS + INERT_FIELDS),
         spelled=spelled,
     )

@@ -18,7 +18,7 @@ from typing import Any
 
 from evals import digests, schema
 from evals.errors import InputError
-from evals.types import Check, Task
+from evals.types import Check, Stack, Task
 
 _CHECK_FUNCTION = re.compile(r"^def (test_\w+)\(", re.MULTILINE)
 _GRADED = ("task.toml", "instruction.md", "environment/**/*", "tests/**/*")
@@ -115,11 +115,17 @@ def load(name: str, root: Path) -> Task:
         weights=ours["weights"],
         service_env=ours["service"]["env"],
         check_seconds=float(ours["limits"]["check_sec"]),
+        solve_seconds=float(settings["agent"]["timeout_sec"]),
         acceptance_seconds=float(settings["verifier"]["timeout_sec"]),
         own_tests_seconds=float(ours["limits"]["own_tests_sec"]),
         digest=digests.of_files(digests.folder_files(path, _GRADED)),
         solve_digest=digests.of_files(digests.folder_files(path, _SOLVED)),
     )
+
+
+def asked(task: Task, stack: Stack) -> str:
+    """What an agent is asked: the instruction, an empty line, the stack's page."""
+    return f"{task.instruction}\n{stack.page}"
 
 
 def load_all(wanted: list[str], root: Path) -> list[Task]:

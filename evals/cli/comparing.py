@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evals.cli.groups import NO_CHOICE, SolverChoice, spread
 from evals.cli.options import (
     FELL_SHORT,
     NOT_MEASURED,
@@ -20,10 +21,8 @@ from evals.cli.options import (
     Json,
     Margin,
     MetricName,
-    Model,
     Output,
     Root,
-    Solver,
     Stacks,
     Tasks,
     app,
@@ -55,6 +54,7 @@ def compare(
     fail_on: FailOn = "regressed",
     solver: Annotated[str | None, typer.Option(help="only trials of this solver")] = None,
     model: Annotated[str | None, typer.Option(help="only trials of this model")] = None,
+    settings: Annotated[str | None, typer.Option(help="only trials with these settings, by digest")] = None,
     write: Annotated[Path | None, typer.Option(help="a folder for comparison.json and comparison.md")] = None,
     output: Output = Path("reports"),
     root: Root = Path(),
@@ -73,6 +73,7 @@ def compare(
         gate=gate(fail_on),
         solver=solver,
         model=model,
+        settings=settings,
         output=output,
         root=root,
     )
@@ -153,6 +154,7 @@ def _dollars(value: float | None) -> str:
 
 
 @app.command()
+@spread
 def ablate(
     agent: Agent,
     clause: Annotated[list[str] | None, typer.Option("--clause", help="a clause; may be given again")] = None,
@@ -164,8 +166,7 @@ def ablate(
     task: Tasks = None,
     stack: Stacks = None,
     epochs: Epochs = None,
-    solver: Solver = None,
-    model: Model = None,
+    choice: SolverChoice = NO_CHOICE,
     metric: MetricName = "acceptance",
     margin: Margin = 0.05,
     alpha: Alpha = 0.05,
@@ -186,7 +187,7 @@ def ablate(
         for path in ablating.write(agent, root, chosen):
             print(path)
         return
-    request = request_of(agent, task, stack, epochs, solver, model, jobs, output, root)
+    request = request_of(agent, task, stack, epochs, choice, jobs, output, root)
     question = Question(metric=metric, margin=margin, alpha=alpha)
     found = ablating.ablate(request, question, chosen, tell=say, live=sys.stderr.isatty() and not as_json)
     _print_ablated(found, as_json=as_json)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evals.cli.groups import SolverChoice
 from evals.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +21,12 @@ FELL_SHORT = 1
 BAD_INPUT = 2
 NOT_MEASURED = 3
 """Exit statuses; 0 is success, 130 an interruption."""
+
+MODEL_SOLVERS = ("live", "single-shot", "claude-code")
+"""Solvers that call a model, which cost money."""
+
+JOBS_WITH_MODEL = 4
+"""Trials at a time where most of the time is spent waiting for a model."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,11 +40,9 @@ Agent = Annotated[str, typer.Option("--agent", "-a", help="NAME, NAME:VARIANT, N
 Tasks = Annotated[list[str] | None, typer.Option("--task", "-t", help="a task; may be given again [default: all]")]
 Stacks = Annotated[list[str] | None, typer.Option("--stack", help="a stack; may be given again [default: all]")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="repeats of each task [default: 1; recorded: all there are]")]
-Solver = Annotated[
-    str | None, typer.Option(help="recorded, oracle (the reference solution) or nop [default: recorded]")
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="trials at a time [default: the cores; 4 with a model]")
 ]
-Model = Annotated[str | None, typer.Option(help="the model; recorded: only recordings known to be of it")]
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="trials at a time [default: the cores]")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="where trials are kept")]
 Root = Annotated[Path, typer.Option("--root", help="the folder that holds agents/ and fixtures/")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
@@ -72,16 +78,46 @@ def gate(text: str) -> Gate:
     raise InputError(f"--fail-on: found {text!r}; there are: {', '.join(GATES)}")
 
 
-def choose_solver(name: str | None) -> str:
-    """The solver, said in the first line of the output."""
-    if name is not None:
-        say(f"solver: {name}")
-        return name
-    if os.environ.get("ANTHROPIC_API_KEY"):
-        say("solver: recorded (real deliveries from fixtures/recordings; this version calls no model)")
+def choose_solver(choice: SolverChoice) -> str:
+    """The solver, said in the first line of the output; `InputError` where other options do not go with it."""
+    from evals.messages.models import has_credential
+
+    if choice.solver is not None:
+        name, why = choice.solver, ""
+    elif choice.replay is not None:
+        name, why = "live", f" (answers from {choice.replay})"
+    elif has_credential():
+        name, why = "live", ""
     else:
-        say("solver: recorded (ANTHROPIC_API_KEY is not set: real deliveries from fixtures/recordings are graded)")
-    return "recorded"
+        name = "recorded"
+        why = " (ANTHROPIC_API_KEY is not set: real deliveries from fixtures/recordings are graded)"
+    _check_choice(choice, name)
+    say(f"solver: {name}{why}")
+    return name
+
+
+def _check_choice(choice: SolverChoice, name: str) -> None:
+    """Options without effect are errors: what somebody asks for must not be passed over in silence."""
+    of_models = {
+        "--effort": choice.effort,
+        "--max-trial-cost": choice.max_trial_cost,
+        "--max-turns": choice.max_turns,
+        "--max-output-tokens": choice.max_output_tokens,
+        "--max-minutes": choice.max_minutes,
+        "--record": choice.record,
+        "--replay": choice.replay,
+    }
+    given = [option for option, value in of_models.items() if value is not None]
+    if name not in MODEL_SOLVERS and given:
+        raise InputError(f"{given[0]}: the solver {name} calls no model")
+    if name not in (*MODEL_SOLVERS, "recorded") and choice.model is not None:
+        raise InputError(f"--model {choice.model}: the solver {name} uses no model")
+    if choice.batch and name != "single-shot":
+        raise InputError(f"--batch: goes with --solver single-shot; found {name}, which needs an answer at a time")
+    if choice.record is not None and choice.replay is not None:
+        raise InputError("--record: does not go with --replay")
+    if choice.batch and (choice.record is not None or choice.replay is not None):
+        raise InputError("--batch: its traffic is neither recorded nor replayed")
 
 
 def request_of(
@@ -89,8 +125,7 @@ def request_of(
     task: list[str] | None,
     stack: list[str] | None,
     epochs: int | None,
-    solver: str | None,
-    model: str | None,
+    choice: SolverChoice,
     jobs: int | None,
     output: Path,
     root: Path,
@@ -98,18 +133,18 @@ def request_of(
 ) -> Request:
     """What a run is asked for; the solver is said in the first line of the output."""
     from evals.commands.running import Request
+    from evals.types import SolverOptions
 
-    name = choose_solver(solver)
-    if model is not None and name != "recorded":
-        raise InputError(f"--model {model}: the solver {name} uses no model")
+    name = choose_solver(choice)
+    asked = {field.name: getattr(choice, field.name) for field in fields(choice) if field.name != "solver"}
     return Request(
         agent=agent,
         tasks=tuple(task or ()),
         stacks=tuple(stack or ()),
         epochs=epochs,
         solver=name,
-        model=model,
-        jobs=jobs or os.cpu_count() or 1,
+        options=SolverOptions(root=root, output=output, tell=say, **asked),
+        jobs=jobs or (JOBS_WITH_MODEL if name in MODEL_SOLVERS else os.cpu_count() or 1),
         output=output,
         root=root,
         cache=cache(),

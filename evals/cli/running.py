@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evals.cli.groups import NO_CHOICE, SolverChoice, spread
 from evals.cli.options import (
     FELL_SHORT,
     NOT_MEASURED,
@@ -21,10 +22,8 @@ from evals.cli.options import (
     Json,
     Margin,
     MetricName,
-    Model,
     Output,
     Root,
-    Solver,
     Stacks,
     Tasks,
     app,
@@ -41,13 +40,13 @@ if TYPE_CHECKING:
 
 
 @app.command()
+@spread
 def run(
     agent: Agent,
     task: Tasks = None,
     stack: Stacks = None,
     epochs: Epochs = None,
-    solver: Solver = None,
-    model: Model = None,
+    choice: SolverChoice = NO_CHOICE,
     jobs: Jobs = None,
     output: Output = Path("reports"),
     root: Root = Path(),
@@ -59,7 +58,6 @@ def run(
         bool, typer.Option("--until-verdict", help="with --against: add epochs until the verdict is clear")
     ] = False,
     max_epochs: Annotated[int, typer.Option(min=2, help="with --until-verdict: the most epochs")] = 20,
-    max_cost: Annotated[float | None, typer.Option(min=0, help="with --until-verdict: dollars to spend")] = None,
     metric: MetricName = "acceptance",
     margin: Margin = 0.05,
     alpha: Alpha = 0.05,
@@ -68,7 +66,7 @@ def run(
     """Solve tasks with an agent, grade what it delivers, keep and print the results."""
     from evals.commands import running as commands
 
-    request = request_of(agent, task, stack, epochs, solver, model, jobs, output, root, resume)
+    request = request_of(agent, task, stack, epochs, choice, jobs, output, root, resume)
     live = sys.stderr.isatty() and not as_json
     _check_together(against, until_verdict, dry_run)
     if dry_run:
@@ -77,7 +75,7 @@ def run(
         _print_result(commands.run(request, tell=say, live=live), as_json=as_json)
     else:
         most = max_epochs if until_verdict else epochs or max_epochs
-        asked = _settling(against, metric, margin, alpha, fail_on, until_verdict, most, max_cost)
+        asked = _settling(against, metric, margin, alpha, fail_on, until_verdict, most, choice.max_cost)
         _settle(request, asked, live=live, as_json=as_json)
 
 
@@ -135,7 +133,8 @@ def _print_plan(plan: dict[str, Any], *, as_json: bool) -> None:
         return
     rows = [tuple(str(item[name]) for name in ("task", "stack", "epoch", "state")) for item in plan["trials"]]
     terminal.print_list(terminal.console(), ("task", "stack", "epoch", "to do"), rows)
-    print(f"{plan['todo']} of {len(rows)} trials to run; expected cost ${plan['cost_usd']:.2f} ({plan['cost_basis']}),")
+    cost = "not known" if plan["cost_usd"] is None else f"${plan['cost_usd']:.2f}"
+    print(f"{plan['todo']} of {len(rows)} trials to run; expected cost {cost} ({plan['cost_basis']}),")
     print(f"expected time about {plan['seconds']:.0f} s ({plan['time_basis']})")
 
 
@@ -147,7 +146,9 @@ def _print_result(result: Any, *, as_json: bool) -> None:
     else:
         terminal.print_run(terminal.console(), result.trials)
         print(f"run {result.run_id}: {result.path.parent}")
-    if any(trial.fault is not None for trial in result.trials):
+    for line in result.not_started:
+        say(line)
+    if result.not_started or any(trial.fault is not None for trial in result.trials):
         raise typer.Exit(NOT_MEASURED)
 
 

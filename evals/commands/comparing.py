@@ -11,7 +11,7 @@ from evals import compare as comparison
 from evals import schema
 from evals.catalog import agents
 from evals.errors import InputError
-from evals.pairing import Side, pair
+from evals.pairing import Side, Wanted, pair
 from evals.rulings import Gate, Question
 from evals.store import Store, Trial
 
@@ -30,6 +30,7 @@ class Comparing:
     gate: Gate
     solver: str | None
     model: str | None
+    settings: str | None
     output: Path
     root: Path
 
@@ -48,13 +49,14 @@ def compare(request: Comparing) -> Compared:
     if request.base in request.heads:
         raise InputError(f"{request.base} and {request.base} are the same revision")
     store = Store(request.output)
+    wanted = Wanted(solver=request.solver, model=request.model, settings=request.settings)
     base = side(request.base, request, store)
     pairings = []
     for spelled in request.heads:
         head = side(spelled, request, store)
         if head.revision == base.revision:
             raise InputError(f"{request.base} and {spelled} are the same revision ({base.revision[:12]})")
-        pairings.append((head, pair(base, head, solver=request.solver, model=request.model)))
+        pairings.append((head, pair(base, head, wanted)))
     documents = comparison.compare_each(base, pairings, request.question, request.gate)
     for document in documents:
         schema.check(document, "comparison", f"comparison of {base.label} and {document['head']['label']}")

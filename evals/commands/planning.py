@@ -10,6 +10,7 @@ from typing import Any
 
 from evals import metrics
 from evals.catalog import agents, tasks
+from evals.commands.costs import assumed_cost, known_cost
 from evals.rulings import values_of
 from evals.stats import power, sequential
 from evals.store import Store, Trial
@@ -90,11 +91,10 @@ def _spread(request: Planning, trials: list[Trial]) -> tuple[float, str]:
 def _cost(request: Planning, trials: list[Trial]) -> tuple[float | None, str]:
     if request.cost is not None:
         return request.cost, "given with --cost"
-    known = [trial.document["solution"]["cost_usd"] for trial in trials if trial.document["solution"]]
-    known = [cost for cost in known if cost is not None]
-    if not known:
-        return None, "not known: no stored trial has a cost; give one with --cost"
-    return statistics.fmean(known), f"mean of {len(known)} stored trials"
+    known = known_cost(trials)
+    if known is not None:
+        return known[0], f"mean of {known[1]} stored trials"
+    return assumed_cost("agent", None)
 
 
 def _sequential(request: Planning, spread: float, count: int) -> tuple[int, float]:

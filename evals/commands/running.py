@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ import anyio
 
 from evals import plugins, runner
 from evals.catalog import agents, recordings, tasks
+from evals.commands.costs import Cost, expected
 from evals.environments import Environments
 from evals.errors import InputError
 from evals.pairing import Side
 from evals.reports import terminal
-from evals.runner import Item, Plan
+from evals.runner import Executed, Item, Plan
 from evals.store import Store, Trial
 from evals.trial import Planned
-from evals.types import Revision, Solver, Stack, Task
+from evals.types import Revision, Solver, SolverOptions, Stack, Task
 
 Tell = Callable[[str], None]
 
@@ -36,13 +38,19 @@ class Request:
     stacks: tuple[str, ...]
     epochs: int | None
     solver: str
-    model: str | None
+    options: SolverOptions
     jobs: int
     output: Path
     root: Path
     cache: Path
     resume: bool
     command: tuple[str, ...]
+
+    @cached_property
+    def made_solver(self) -> Solver:
+        """The one solver of a request: what all its revisions may cost together is its to keep."""
+        made: Solver = plugins.factory("solvers", self.solver)(self.options)
+        return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +73,7 @@ class Result:
     path: Path
     trials: list[Trial]
     changes: tuple[str, ...] = ()
+    not_started: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +94,7 @@ def work_of(agent: str, request: Request, environments: Environments) -> Work:
         environments.tell(f"{revision.spelled}: front matter fields that are not known, and have no effect: {names}")
     wanted = tasks.load_all(list(dict.fromkeys(request.tasks)), request.root)
     stacks = runner.load_stacks(wanted, list(request.stacks), environments)
-    solver = plugins.factory("solvers", request.solver)(request.root, request.model)
-    return Work(revision=revision, tasks=wanted, stacks=stacks, solver=solver)
+    return Work(revision=revision, tasks=wanted, stacks=stacks, solver=request.made_solver)
 
 
 def plan_of(work: Work, store: Store, epochs: runner.Epochs, *, again: bool = False) -> Plan:
@@ -99,16 +107,22 @@ def _plan(request: Request, store: Store, environments: Environments) -> Plan:
     return plan_of(work, store, request.epochs, again=not request.resume)
 
 
-def execute(plan: Plan, store: Store, environments: Environments, *, jobs: int, tell: Tell, live: bool) -> list[Trial]:
-    """Run what a plan lacks; its trials in order."""
+def execute(plan: Plan, store: Store, environments: Environments, *, jobs: int, tell: Tell, live: bool) -> Executed:
+    """Run what a plan lacks."""
     scorers = runner.load_scorers(environments)
-    if plan.todo:
-        runner.prepare(plan, scorers)
-        sandbox = plugins.factory("sandboxes", "bubblewrap")()
-        bench = runner.make_bench(store, sandbox, scorers, slots=max(jobs, os.cpu_count() or 1))
-        with terminal.progress(len(plan.todo), live=live) as watcher:
-            return anyio.run(_run_all, plan, bench, watcher, jobs, tell)
-    return [item.have for item in plan.items if item.have]
+    if not plan.todo:
+        return Executed(trials={item.planned.key: item.have for item in plan.items if item.have}, not_started={})
+    runner.prepare(plan, scorers)
+    sandbox = plugins.factory("sandboxes", "bubblewrap")()
+    bench = runner.make_bench(store, sandbox, scorers, slots=_slots(plan, jobs))
+    with terminal.progress(len(plan.todo), live=live) as watcher:
+        return anyio.run(_run_all, plan, bench, watcher, jobs, tell)
+
+
+def _slots(plan: Plan, jobs: int) -> int:
+    """Scorers at a time. More trials than cores are for waiting on a model, and not for grading."""
+    cores = os.cpu_count() or 1
+    return cores if any(hasattr(item.planned.solver, "ready") for item in plan.todo) else max(jobs, cores)
 
 
 def execute_together(
@@ -120,12 +134,28 @@ def execute_together(
     tell: Tell,
     live: bool,
 ) -> list[list[Trial]]:
-    """Run what several plans lack as one run, side by side; the trials of each plan."""
+    """Run what several plans lack as one run, side by side; the trials of each plan, without those not begun."""
     both = Plan(items=tuple(item for plan in plans for item in plan.items))
     if both.todo:
         runner.new_run(store, both, list(request.command))
-    trials = iter(execute(both, store, environments, jobs=request.jobs, tell=tell, live=live))
-    return [[next(trials) for _ in plan.items] for plan in plans]
+    executed = execute(both, store, environments, jobs=request.jobs, tell=tell, live=live)
+    for line in not_started(both, executed):
+        tell(line)
+    return [trials_of(plan, executed) for plan in plans]
+
+
+def trials_of(plan: Plan, executed: Executed) -> list[Trial]:
+    """The trials of a plan in its order."""
+    keys = (item.planned.key for item in plan.items)
+    return [executed.trials[key] for key in keys if key in executed.trials]
+
+
+def not_started(plan: Plan, executed: Executed) -> tuple[str, ...]:
+    """A line for those that were not begun."""
+    keys = [item.planned.key for item in plan.items if item.planned.key in executed.not_started]
+    if not keys:
+        return ()
+    return (f"{len(keys)} of {len(plan.items)} trials were not begun: {executed.not_started[keys[0]]}",)
 
 
 def side_of(work: Work, trials: Sequence[Trial]) -> Side:
@@ -134,7 +164,7 @@ def side_of(work: Work, trials: Sequence[Trial]) -> Side:
     return Side(label=revision.spelled, agent=revision.agent, revision=revision.digest, trials=tuple(trials))
 
 
-async def _run_all(plan: Plan, bench: Any, watcher: Any, jobs: int, tell: Tell) -> list[Trial]:
+async def _run_all(plan: Plan, bench: Any, watcher: Any, jobs: int, tell: Tell) -> Executed:
     try:
         return await runner.execute(plan, bench, watcher, jobs=jobs)
     except anyio.get_cancelled_exc_class():
@@ -150,23 +180,48 @@ def run(request: Request, *, tell: Tell, live: bool) -> Result:
         have = len(plan.items) - len(plan.todo)
         if have:
             tell(f"{have} of {len(plan.items)} trials are in {request.output} already")
+        _tell_cost(plan, request, store, tell)
         run_id, path = runner.new_run(store, plan, list(request.command))
-        trials = execute(plan, store, environments, jobs=request.jobs, tell=tell, live=live)
-        return Result(run_id=run_id, path=path, trials=trials)
+        executed = execute(plan, store, environments, jobs=request.jobs, tell=tell, live=live)
+        lines = not_started(plan, executed)
+        return Result(run_id=run_id, path=path, trials=trials_of(plan, executed), not_started=lines)
+
+
+def _tell_cost(plan: Plan, request: Request, store: Store, tell: Tell) -> None:
+    """Before money is spent: with what model, how much is expected, and how much it can be at most."""
+    todo = [item.planned for item in plan.todo if item.state == "solve"]
+    if not todo or not hasattr(todo[0].solver, "ready"):
+        return
+    settings = todo[0].solver.settings(todo[0].revision)
+    cost = _expected(plan, request, store)
+    shown = "not known" if cost.usd is None else f"about ${cost.usd:.2f}"
+    most = min(value for value in (cost.most, request.options.max_cost) if value is not None)
+    tell(f"model: {settings.model}, effort {settings.options['effort']}; {len(todo)} trials to solve")
+    tell(f"cost: {shown} ({cost.basis}), at most ${most:.2f}")
+
+
+def _expected(plan: Plan, request: Request, store: Store) -> Cost:
+    todo = [item for item in plan.todo if item.state == "solve"]
+    if todo and not hasattr(todo[0].planned.solver, "ready"):
+        return Cost(usd=0.0, basis=f"the solver {request.solver} calls no model", most=0.0)
+    return expected(plan, store, request.options.max_trial_cost, batch=request.options.batch)
 
 
 def dry_run(request: Request) -> dict[str, Any]:
     """The plan of a run, its expected cost in US dollars and its expected time; nothing is written."""
-    plan = _plan(request, Store(request.output), Environments(cache=request.cache))
+    store = Store(request.output)
+    plan = _plan(request, store, Environments(cache=request.cache))
     seconds, known = plan.expected_seconds()
+    cost = _expected(plan, request, store)
     return {
         "trials": [
             {"task": i.planned.key.task, "stack": i.planned.key.stack, "epoch": i.planned.key.epoch, "state": i.state}
             for i in plan.items
         ],
         "todo": len(plan.todo),
-        "cost_usd": 0.0,
-        "cost_basis": f"the solver {request.solver} calls no model",
+        "cost_usd": cost.usd,
+        "cost_basis": cost.basis,
+        "cost_at_most_usd": cost.most,
         "seconds": seconds / min(request.jobs, max(1, len(plan.todo))),
         "time_basis": f"{known} of {len(plan.todo)} from earlier attempts, 60 s assumed for each other",
     }
@@ -217,7 +272,7 @@ def show(name: str, *, output: Path) -> tuple[Trial, str | None]:
 def _regrade_item(trial: Trial, root: Path, known: dict[str, Task], stacks: dict[str, Stack]) -> Item:
     task = known.setdefault(trial.key.task, tasks.load(trial.key.task, root))
     stack = stacks[trial.key.stack]
-    solver = plugins.factory("solvers", "nop")(root, None)
+    solver = plugins.factory("solvers", "nop")(SolverOptions(root=root, output=root))
     planned = Planned(
         key=trial.key,
         revision=_stub_revision(trial),
@@ -242,6 +297,8 @@ def _stub_revision(trial: Trial) -> Revision:
         tools=None,
         disallowed_tools=(),
         model=None,
+        max_turns=None,
+        acting_fields=(),
         unknown_fields=(),
         spelled=trial.document["spelled"],
     )
@@ -269,7 +326,7 @@ def rescore(request: Rescore, *, tell: Tell, live: bool) -> Result:
         items = tuple(_regrade_item(trial, request.root, known, stacks) for trial in earlier)
         plan = Plan(items=items)
         run_id, path = runner.new_run(store, plan, list(request.command))
-        trials = execute(plan, store, environments, jobs=request.jobs, tell=tell, live=live)
+        trials = trials_of(plan, execute(plan, store, environments, jobs=request.jobs, tell=tell, live=live))
         changes = tuple(line for old, new in zip(earlier, trials, strict=True) for line in _changes(old, new))
         return Result(run_id=run_id, path=path, trials=trials, changes=changes)
 

@@ -134,11 +134,13 @@ def _has(work: Work, place: Place, store: Store) -> int:
     """How many of the base's epochs, from the first on, the store has graded as they would be graded now."""
     task, stack = _parts(work, place)
     grading = runner.grading_digest(task, stack)
+    settings = work.solver.settings(work.revision)
     found = {
         trial.key.epoch
         for trial in store.revision_trials(work.revision.agent, work.revision.digest)
-        if (trial.key.task, trial.key.stack, trial.key.solver) == (*place, work.solver.settings.solver)
-        and trial.key.model == work.solver.settings.model
+        if (trial.key.task, trial.key.stack) == place
+        and (trial.key.solver, trial.key.kind, trial.key.model) == (settings.solver, settings.kind, settings.model)
+        and trial.key.settings == runner.options_digest(settings)
         and trial.document["digests"]["grading"] == grading
         and trial.fault is None
     }

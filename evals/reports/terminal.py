@@ -216,6 +216,9 @@ class PlainProgress:
         took = time.monotonic() - self._began[key]
         self._write(f"[{self._done}/{self._total}] {label(key)}: {outcome(finished)} ({_seconds(took)})")
 
+    def drop(self, key: Key) -> None:
+        """Told with the others at the end."""
+
 
 class LiveProgress:
     """A line for each trial that runs, with its stages, and a bar for the run."""
@@ -241,6 +244,10 @@ class LiveProgress:
         self._done += 1
         self._progress.update(self._all, advance=1, stage=f"{self._done} of {self._total}")
         self._progress.console.print(f"{label(key)}: {outcome(finished)}")
+
+    def drop(self, key: Key) -> None:
+        """Its line goes."""
+        self._progress.remove_task(self._tasks.pop(key))
 
 
 def label(key: Key) -> str:

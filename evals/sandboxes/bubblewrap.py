@@ -15,8 +15,8 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ import anyio
 import evals
 from evals.errors import EnvironmentFault, Fault
 from evals.sandboxes import seccomp
-from evals.types import Finished, Job, Program, ServiceLog
+from evals.sandboxes.pipe import Pipe
+from evals.types import Finished, Job, Program, ServiceLog, Session
 
 _SYSTEM = ("/usr",)
 _LINKABLE = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
@@ -83,7 +84,7 @@ def _parents(targets: list[str]) -> list[str]:
     return sorted(found - {"/"})
 
 
-def _outer_arguments(bwrap: Path, job: Job, inputs: list[tuple[str, str]]) -> list[str]:
+def _outer_arguments(bwrap: Path, job: Job, inputs: list[tuple[str, str]], module: str) -> list[str]:
     argv = [str(bwrap), "--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     argv += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
     if os.geteuid() == 0:
@@ -101,13 +102,18 @@ def _outer_arguments(bwrap: Path, job: Job, inputs: list[tuple[str, str]]) -> li
     argv += ["--proc", "/proc", "--dev", "/dev", "--dir", "/box"]
     for place in ("/box/main", "/box/services"):
         argv += ["--size", str(job.disk), "--tmpfs", place]
-    code = "import sys; sys.path.insert(0, '/kit'); from evals.arena.supervisor import main; main()"
-    return [*argv, "--chdir", "/", "--", str(interpreter()), "-I", "-S", "-B", "-c", code]
+    return [*argv, "--chdir", "/", "--", *_kit_command(module)]
+
+
+def _kit_command(module: str) -> tuple[str, ...]:
+    """The command that runs a module of ours inside."""
+    code = f"import sys; sys.path.insert(0, '/kit'); from {module} import main; main()"
+    return (str(interpreter()), "-I", "-S", "-B", "-c", code)
 
 
 def _kit() -> list[tuple[str, str]]:
     package = Path(evals.__file__).resolve().parent
-    return [(str(package / name), f"/kit/evals/{name}") for name in ("__init__.py", "arena")]
+    return [(str(package / name), f"/kit/evals/{name}") for name in ("__init__.py", "arena", "workbench")]
 
 
 def _member(program: Program, mounts: dict[str, str]) -> dict[str, Any]:
@@ -194,13 +200,31 @@ class Bubblewrap:
         """Run a job; cancelling kills the outer layer, and with it everything inside."""
         mounts = _mounts(job)
         spec = _spec(job, mounts)
-        argv = _outer_arguments(self._bwrap, job, self._inputs(job, mounts))
+        argv = _outer_arguments(self._bwrap, job, self._inputs(job, mounts), "evals.arena.supervisor")
         started = time.monotonic()
         with anyio.move_on_after(job.main.limits.wall + _GRACE_SECONDS), _translated():
             done = await anyio.run_process(argv, input=json.dumps(spec).encode() + b"\n", check=False, env={})
             seconds = time.monotonic() - started
             return _finished(_answer(done), seconds)
         raise Fault("sandbox", "the supervisor did not answer in time")
+
+    @contextlib.asynccontextmanager
+    async def open(self, job: Job) -> AsyncIterator[Session]:
+        """A session; leaving it kills the outer layer, and with it everything inside."""
+        job = replace(job, main=replace(job.main, argv=_kit_command("evals.workbench.server"), control=True))
+        mounts = _mounts(job)
+        spec = _spec(job, mounts)
+        argv = _outer_arguments(self._bwrap, job, self._inputs(job, mounts), "evals.workbench.session")
+        with _translated():
+            process = await anyio.open_process(argv, env={})
+        async with process:
+            try:
+                pipe = Pipe(process)
+                await pipe.ask(spec, seconds=_GRACE_SECONDS)
+                yield pipe
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
 
 
 def _answer(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
-from evals.types import Revision, Settings, Solution, Stack, Task
+from evals.types import Assignment, Revision, Settings, Solution, SolverOptions, Stack, Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class Nop:
     """Leaves what the workspace held at the start."""
 
-    settings: Settings = field(default=Settings(solver="nop", kind="nop"))
+    name: str = "nop"
+
+    def settings(self, revision: Revision) -> Settings:
+        """Nothing acts on what it leaves."""
+        del revision
+        return Settings(solver="nop", kind="nop")
 
     def epochs(self, revision: Revision, task: Task, stack: Stack) -> Sequence[int] | None:
         """Any number."""
         del revision, task, stack
         return None
 
-    async def solve(self, revision: Revision, task: Task, stack: Stack, epoch: int) -> Solution:
+    async def solve(self, assignment: Assignment) -> Solution:
         """The starting files."""
-        del revision, task, epoch
-        return Solution(files=stack.starting_files(), ended="done")
+        return Solution(files=assignment.stack.starting_files(), ended="done")
 
 
-def create(root: Path, model: str | None) -> Nop:
-    """The solver; it has no model."""
-    del root, model
+def create(options: SolverOptions) -> Nop:
+    """The solver; it has no options."""
+    del options
     return Nop()

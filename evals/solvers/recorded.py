@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from evals.catalog import recordings
+from evals.catalog import recordings, tasks
 from evals.catalog.recordings import Recording
 from evals.errors import Fault
-from evals.types import Revision, Settings, Solution, Stack, Task
+from evals.types import Assignment, Revision, Settings, Solution, SolverOptions, Stack, Task
 
 KIND = "agent"
 """Deliveries of agents that ran and mended their work; other kinds are another solver's measure."""
@@ -18,7 +17,7 @@ KIND = "agent"
 
 def instruction_digest(task: Task, stack: Stack) -> str:
     """SHA-256 of what an agent is asked: the instruction, an empty line, the stack's page."""
-    return hashlib.sha256(f"{task.instruction}\n{stack.page}".encode()).hexdigest()
+    return hashlib.sha256(tasks.asked(task, stack).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,26 +25,33 @@ class Recorded:
     """Replays the recordings of a revision."""
 
     recordings: tuple[Recording, ...]
-    settings: Settings
+    model: str | None
+    name: str = "recorded"
+
+    def settings(self, revision: Revision) -> Settings:
+        """What the recordings are taken to be."""
+        del revision
+        return Settings(solver="recorded", kind=KIND, model=self.model)
 
     def _of(self, revision: Revision, task: Task, stack: Stack) -> dict[int, Recording]:
-        wanted = (revision.digest, task.id, stack.name, self.settings.kind)
+        wanted = (revision.digest, task.id, stack.name, KIND)
         return {
             recording.epoch: recording
             for recording in self.recordings
             if (recording.revision, recording.task, recording.stack, recording.kind) == wanted
-            and self.settings.model in (None, recording.model)
+            and self.model in (None, recording.model)
         }
 
     def epochs(self, revision: Revision, task: Task, stack: Stack) -> Sequence[int] | None:
         """The epochs that were recorded."""
         return sorted(self._of(revision, task, stack))
 
-    async def solve(self, revision: Revision, task: Task, stack: Stack, epoch: int) -> Solution:
+    async def solve(self, assignment: Assignment) -> Solution:
         """The files of a recording."""
-        recording = self._of(revision, task, stack).get(epoch)
+        task, stack = assignment.task, assignment.stack
+        recording = self._of(assignment.revision, task, stack).get(assignment.epoch)
         if recording is None:
-            raise Fault("solve", f"there is no recording of epoch {epoch}")
+            raise Fault("solve", f"there is no recording of epoch {assignment.epoch}")
         document = recording.document
         same = recording.instruction_digest == instruction_digest(task, stack)
         kept = ("made_by", "model", "date", "wall_seconds", "not_known", "final_message")
@@ -58,7 +64,6 @@ class Recorded:
         )
 
 
-def create(root: Path, model: str | None) -> Recorded:
+def create(options: SolverOptions) -> Recorded:
     """The solver. With a model, only recordings that are known to be of that model are used."""
-    settings = Settings(solver="recorded", kind=KIND, model=model)
-    return Recorded(recordings=tuple(recordings.load_all(root)), settings=settings)
+    return Recorded(recordings=tuple(recordings.load_all(options.root)), model=options.model)

@@ -1,0 +1,48 @@
+"""The tools' process, in the agent's own jail: reads calls, a JSON object a line, and answers each with one.
+
+Whatever the agent runs can reach it, and end it or speak in its place. That gains nothing: its answers go to the
+agent, and to nobody else.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from evals.workbench import editor, finding, shell
+from evals.workbench.answers import ToolError
+
+
+def _bash(running: shell.Shell) -> Callable[[Mapping[str, Any], float], str]:
+    def call(arguments: Mapping[str, Any], seconds: float) -> str:
+        if arguments.get("restart"):
+            return running.restart()
+        return running.run(editor.text_of(arguments, "command"), seconds)
+
+    return call
+
+
+def answer(tools: Mapping[str, Callable[[Mapping[str, Any], float], str]], call: Mapping[str, Any]) -> dict[str, Any]:
+    """What a call gives; a tool that breaks tells why, and goes on."""
+    try:
+        return {"output": tools[call["tool"]](call["input"], call["seconds"]), "is_error": False}
+    except ToolError as error:
+        return {"output": str(error).strip(), "is_error": True}
+    except Exception:  # noqa: BLE001 - the model is told, whatever it is
+        return {"output": f"The tool failed:\n{traceback.format_exc(limit=-3)}", "is_error": True}
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    running = shell.create()
+    tools: dict[str, Callable[[Mapping[str, Any], float], str]] = {
+        "bash": _bash(running),
+        "str_replace_based_edit_tool": lambda arguments, _seconds: editor.edit(arguments),
+        "Glob": lambda arguments, _seconds: finding.glob(arguments),
+        "Grep": lambda arguments, _seconds: finding.grep(arguments),
+    }
+    for line in sys.stdin.buffer:
+        print(json.dumps(answer(tools, json.loads(line))), flush=True)
