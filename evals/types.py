@@ -275,7 +275,7 @@ class SolverOptions:
     """What a user asks of a solver. None: the solver's own default.
 
     `root` holds agents and fixtures, `output` what runs leave; `record` and `replay` are folders of a model's traffic.
-    `tell` shows a line to the user. Money is in US dollars.
+    `again` wants new answers even to what was asked before. `tell` shows a line to the user. Money is in US dollars.
     """
 
     root: Path
@@ -290,6 +290,7 @@ class SolverOptions:
     record: Path | None = None
     replay: Path | None = None
     batch: bool = False
+    again: bool = False
     tell: Callable[[str], None] = lambda _text: None
 
 

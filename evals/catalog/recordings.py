@@ -8,12 +8,16 @@ and mended its work) or `single-shot` (one answer, nothing run).
 
 from __future__ import annotations
 
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evals import schema, workspace
-from evals.errors import InputError
+from evals.errors import EnvironmentFault, InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,3 +82,41 @@ def load_all(root: Path) -> list[Recording]:
     """Every recording below `root`."""
     paths = sorted((root / "fixtures" / "recordings").glob("*/*/*/*/recording.json"))
     return [load(path.parent) for path in paths]
+
+
+def keep(root: Path, document: dict[str, Any], files: Mapping[str, bytes]) -> tuple[Path, bool]:
+    """Keep a delivery as a recording, under the next free epoch; its folder, and whether it is new.
+
+    One that is there already, the same files by the same revision, is left as it is.
+    """
+    folder = root / "fixtures" / "recordings" / document["agent"] / (document["variant"] or "main") / document["task"]
+    others = [load(path.parent) for path in sorted(folder.glob(f"{document['kind']}-*/recording.json"))]
+    for other in others:
+        same = (other.revision, other.stack, other.document["workspace"])
+        if same == (document["revision"], document["stack"], document["workspace"]):
+            return other.path, False
+    taken = {other.epoch for other in others}
+    epoch = document["epoch"]
+    while epoch in taken:
+        epoch += 1
+    path = folder / f"{document['kind']}-{epoch}"
+    document = {**document, "epoch": epoch}
+    schema.check(document, "recording", str(path))
+    try:
+        _write(path, document, files)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write {path}: {error.strerror}") from None
+    return path, True
+
+
+def _write(path: Path, document: dict[str, Any], files: Mapping[str, bytes]) -> None:
+    """The folder aside, then renamed: it is there whole, or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".new-", dir=path.parent))
+    try:
+        aside.chmod(0o755)
+        (aside / "workspace.tar.gz").write_bytes(workspace.archive(files))
+        (aside / "recording.json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        aside.rename(path)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -143,7 +143,7 @@ def request_of(
         stacks=tuple(stack or ()),
         epochs=epochs,
         solver=name,
-        options=SolverOptions(root=root, output=output, tell=say, **asked),
+        options=SolverOptions(root=root, output=output, again=not resume, tell=say, **asked),
         jobs=jobs or (JOBS_WITH_MODEL if name in MODEL_SOLVERS else os.cpu_count() or 1),
         output=output,
         root=root,

@@ -160,10 +160,10 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List agents, tasks or runs."""
-    from evals.commands import running as commands
+    from evals.commands import looking
     from evals.reports import terminal
 
-    head, rows = commands.listing(what, root=root, output=output)
+    head, rows = looking.listing(what, root=root, output=output)
     if as_json:
         print(json.dumps([dict(zip(head, cells, strict=True)) for cells in rows], indent=2))
     else:
@@ -173,18 +173,32 @@ def list_(
 @app.command()
 def show(
     trial: Annotated[str, typer.Argument(help="a trial's id, the beginning of one, or its file")],
+    transcript: Annotated[bool, typer.Option("--transcript", help="what the model said and did, turn by turn")] = False,
     output: Output = Path("reports"),
     as_json: Json = False,
 ) -> None:
     """Show one trial: scores with reasons, failed checks, the workspace's files, the service's log."""
-    from evals.commands import running as commands
+    from evals.commands import looking
     from evals.reports import terminal
 
-    found, log = commands.show(trial, output=output)
+    if transcript:
+        _print_transcript(looking.transcript(trial, output=output), as_json=as_json)
+        return
+    found, log = looking.show(trial, output=output)
     if as_json:
         print(json.dumps(found.document, indent=2))
     else:
         terminal.print_trial(terminal.console(), found, log=log)
+
+
+def _print_transcript(events: list[dict[str, Any]], *, as_json: bool) -> None:
+    from evals.reports import terminal
+    from evals.reports.transcript import print_transcript
+
+    if as_json:
+        print(json.dumps(events, indent=2))
+    else:
+        print_transcript(terminal.console(), events)
 
 
 @app.command()

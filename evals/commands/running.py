@@ -1,4 +1,4 @@
-"""Running and looking: run, dry run, list, show, rescore."""
+"""Running: run, dry run, rescore."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 
 from evals import plugins, runner
-from evals.catalog import agents, recordings, tasks
+from evals.catalog import agents, tasks
 from evals.commands.costs import Cost, expected
 from evals.environments import Environments
 from evals.errors import InputError
@@ -24,9 +24,6 @@ from evals.trial import Planned
 from evals.types import Revision, Solver, SolverOptions, Stack, Task
 
 Tell = Callable[[str], None]
-
-Listing = tuple[tuple[str, ...], list[tuple[str, ...]]]
-"""Head and rows of a table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,48 +222,6 @@ def dry_run(request: Request) -> dict[str, Any]:
         "seconds": seconds / min(request.jobs, max(1, len(plan.todo))),
         "time_basis": f"{known} of {len(plan.todo)} from earlier attempts, 60 s assumed for each other",
     }
-
-
-def listing(what: str, *, root: Path, output: Path) -> Listing:
-    """Head and rows of `evals list`."""
-    lists = {"agents": lambda: _agents(root), "tasks": lambda: _tasks(root), "runs": lambda: _runs(output)}
-    if what not in lists:
-        raise InputError(f"cannot list {what!r}; there are: {', '.join(lists)}")
-    return lists[what]()
-
-
-def _agents(root: Path) -> Listing:
-    recorded = recordings.load_all(root)
-    rows: list[tuple[str, ...]] = []
-    for name, variant in agents.names(root):
-        spelled = f"{name}:{variant}" if variant else name
-        revision = agents.load(spelled, root)
-        count = sum(1 for recording in recorded if recording.revision == revision.digest)
-        rows.append((spelled, revision.short, str(count), revision.description.split("\n")[0][:120]))
-    return ("agent", "revision", "recordings", "description"), rows
-
-
-def _tasks(root: Path) -> Listing:
-    rows: list[tuple[str, ...]] = [
-        (task.id, task.version, ", ".join(task.stacks), str(len(task.checks)), task.title)
-        for task in tasks.load_all([], root)
-    ]
-    return ("task", "version", "stacks", "checks", "title"), rows
-
-
-def _runs(output: Path) -> Listing:
-    rows: list[tuple[str, ...]] = [
-        (document["id"], str(len(document["trials"])), "evals " + " ".join(document["command"]))
-        for document in Store(output).runs()
-    ]
-    return ("run", "trials", "command"), rows
-
-
-def show(name: str, *, output: Path) -> tuple[Trial, str | None]:
-    """A trial, and the end of its service's log."""
-    trial = Store(output).find_trial(name)
-    log = trial.path.with_name(f"{trial.path.stem}.service.log")
-    return trial, log.read_text("utf-8", "replace")[-6000:] if log.is_file() else None
 
 
 def _regrade_item(trial: Trial, root: Path, known: dict[str, Task], stacks: dict[str, Stack]) -> Item:

@@ -6,9 +6,9 @@ The SDK's own retries are off: it obeys any `Retry-After`, and knows nothing of 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
@@ -29,6 +29,9 @@ _CONNECT_SECONDS = 20.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _MOST_STRANGE = 5
 _CHARACTERS_A_TOKEN = 4
+
+
+T = TypeVar("T")
 
 
 class TooLong(Exception):
@@ -81,26 +84,31 @@ class Caller:
 
         Raises `TooLong`, `EnvironmentFault` where no other call would go better, and `Fault` for the rest.
         """
-        deadline = anyio.current_time() + self._patience
         token = cassette.current_call.set(call)
-        attempts = strange = 0
         try:
-            while True:
-                attempts += 1
-                trouble = await self._attempt(request, meter, watch)
-                if isinstance(trouble, Answer):
-                    return Answer(**{**vars(trouble), "attempts": attempts})
-                strange += trouble.strange
-                await self._pause(trouble, attempts, strange, deadline, watch)
-                meter.retries += 1
+            answer, attempts = await self.insist(lambda: self._stream(request, meter, watch), watch)
         finally:
             cassette.current_call.reset(token)
+        meter.retries += attempts - 1
+        return replace(answer, attempts=attempts)
 
-    async def _attempt(self, request: Mapping[str, Any], meter: Meter, watch: Watch) -> Answer | troubles.Trouble:
+    async def insist(self, once: Callable[[], Awaitable[T]], watch: Watch) -> tuple[T, int]:
+        """What a call gives, and after how many attempts; raises as `ask` does."""
+        deadline = anyio.current_time() + self._patience
+        attempts = strange = 0
+        while True:
+            attempts += 1
+            found = await self._attempt(once)
+            if not isinstance(found, troubles.Trouble):
+                return found, attempts
+            strange += found.strange
+            await self._pause(found, attempts, strange, deadline, watch)
+
+    async def _attempt(self, once: Callable[[], Awaitable[T]]) -> T | troubles.Trouble:
         async with self._throttle.slot():
             try:
                 with anyio.fail_after(_CALL_SECONDS):
-                    answer = await self._stream(request, meter, watch)
+                    answer = await once()
             except Exception as error:  # noqa: BLE001 - what the SDK raises on garbage is not one kind of error
                 _raise_ours(error)
                 return troubles.sort(error)

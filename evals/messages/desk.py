@@ -7,13 +7,11 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import anyio
 
-from evals.catalog import tasks
 from evals.errors import EnvironmentFault, InputError
 from evals.messages import cassette, pricing, troubles
 from evals.messages.client import Caller, make_client
@@ -53,6 +51,11 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(limit=self.options.max_cost)
+
+    @property
+    def replays(self) -> bool:
+        """Whether recorded answers stand in for the API."""
+        return self.options.replay is not None
 
     @property
     def caller(self) -> Caller:
@@ -151,19 +154,3 @@ class Desk:
         event = self._first.get((assignment.revision.digest, assignment.task.id, assignment.stack.name))
         if event is not None:
             event.set()
-
-    def provenance(self, assignment: Assignment, settings: Settings, meter: Meter) -> dict[str, Any]:
-        """What is kept of how a delivery was made."""
-        return {
-            "model": settings.model,
-            "options": dict(settings.options),
-            "sdk": f"anthropic {version('anthropic')}",
-            "prices": meter.prices.snapshot if meter.prices else None,
-            "calls": meter.calls,
-            "retries": meter.retries,
-            "tokens_lost": meter.lost.as_dict(),
-            "cache_hit_share": round(meter.tokens.cache_hit_share, 4),
-            "system_prompt_sha256": hashlib.sha256(assignment.revision.body.encode()).hexdigest(),
-            "instruction_sha256": hashlib.sha256(tasks.asked(assignment.task, assignment.stack).encode()).hexdigest(),
-            "replayed": self.options.replay is not None,
-        }

@@ -51,6 +51,10 @@ def _seconds(value: float) -> str:
     return f"{value:.0f} s" if value < 120 else f"{value / 60:.1f} min"
 
 
+def _dollars(value: float | None) -> str:
+    return "-" if value is None else f"${value:.2f}" if value == 0 or value >= 0.01 else f"${value:.4f}"
+
+
 def _color(value: float | None) -> str:
     if value is None:
         return "dim"
@@ -87,7 +91,7 @@ def _table(rows: list[Row]) -> Table:
     table.add_row("trials", *(str(row.trials) for row in rows))
     table.add_row("faults", *(f"[red]{row.faults}[/]" if row.faults else "0" for row in rows))
     table.add_row("time", *(_seconds(row.seconds) for row in rows))
-    table.add_row("cost", *("-" if row.cost_usd is None else f"${row.cost_usd:.2f}" for row in rows))
+    table.add_row("cost", *(_dollars(row.cost_usd) for row in rows))
     return table
 
 
@@ -159,7 +163,10 @@ def print_trial(out: Console, trial: Trial, *, log: str | None) -> None:
     key = trial.key
     spelled = key.agent + (f":{key.variant}" if key.variant else "")
     out.print(f"{spelled} (revision {key.revision[:12]}) on {key.task}, {key.stack}, epoch {key.epoch}")
-    out.print(f"solver {key.solver} ({key.kind}), attempt {document['attempt']}, {document['finished_at']}")
+    solver = " ".join(part for part in (key.solver, f"({key.kind})", key.model) if part)
+    out.print(f"solver {solver}, attempt {document['attempt']}, {document['finished_at']}")
+    if document["solution"] and document["solution"]["cost_usd"] is not None:
+        out.print(f"ended: {document['solution']['ended']}; cost {_dollars(document['solution']['cost_usd'])}")
     for name, value in (document["solution"] or {}).get("provenance", {}).items():
         out.print(f"  {name}: {escape(printable(str(value)))}", style="dim")
     if trial.fault is not None:

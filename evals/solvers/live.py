@@ -12,7 +12,7 @@ import anyio
 
 from evals import workspace
 from evals.catalog import tasks
-from evals.messages import models, tools
+from evals.messages import models, notes, tools
 from evals.messages.client import Answer, TooLong, Watch
 from evals.messages.desk import Desk, frame_options
 from evals.messages.ledger import Meter
@@ -140,11 +140,11 @@ class _Work:
                 "content": [{"type": "text", "text": tasks.asked(self.assignment.task, self.assignment.stack)}],
             }
         )
-        self.assignment.log("begin", self._begin())
+        notes.begin(self.assignment, self.settings, self.offer.definitions, self.asked)
         ended = "limit: time"
         with anyio.move_on_after(seconds):
             ended = await self._converse()
-        self.assignment.log("end", {"ended": ended, "cost_usd": self.meter.cost, "tokens": self.meter.tokens.as_dict()})
+        notes.end(self.assignment, ended, self.meter)
         return ended
 
     async def _converse(self) -> str:
@@ -179,28 +179,14 @@ class _Work:
         return answer
 
     def _failed(self, reason: str, pause: float) -> None:
-        self.assignment.log("retry", {"turn": self.turn, "reason": reason, "pause": round(pause, 1)})
+        notes.retry(self.assignment, self.turn, reason, pause)
 
     def _keep(self, answer: Answer, seconds: float) -> None:
         message = answer.message
         self.messages.append({"role": "assistant", "content": message["content"]})
         self.prompt_tokens = answer.tokens.prompt + answer.tokens.output
-        said = "".join(block["text"] for block in message["content"] if block["type"] == "text")
-        self.final_message = said or self.final_message
-        self.assignment.log(
-            "assistant",
-            {
-                "turn": self.turn,
-                "id": message.get("id"),
-                "model": message.get("model"),
-                "content": message["content"],
-                "stop_reason": message.get("stop_reason"),
-                "tokens": answer.tokens.as_dict(),
-                "cost_usd": answer.cost,
-                "attempts": answer.attempts,
-                "seconds": round(seconds, 3),
-            },
-        )
+        self.final_message = notes.text_of(message) or self.final_message
+        notes.assistant(self.assignment, self.turn, answer, seconds)
 
     async def _act(self, answer: Answer, room: int) -> str:
         """Do what an answer asks for; how the trial ended, or nothing where it goes on."""
@@ -242,27 +228,10 @@ class _Work:
             "is_error": answer.is_error,
         }
 
-    def _begin(self) -> dict[str, Any]:
-        revision = self.assignment.revision
-        return {
-            "agent": revision.agent,
-            "variant": revision.variant,
-            "revision": revision.digest,
-            "task": self.assignment.task.id,
-            "stack": self.assignment.stack.name,
-            "epoch": self.assignment.epoch,
-            "solver": NAME,
-            "model": self.settings.model,
-            "options": dict(self.settings.options),
-            "tools": list(self.offer.definitions),
-            "system": revision.body,
-            "user": self.asked,
-        }
-
     def provenance(self, ended: str) -> dict[str, Any]:
         """What is known of how the delivery came to be."""
         return {
-            **self.desk.provenance(self.assignment, self.settings, self.meter),
+            **notes.provenance(self.assignment, self.settings, self.meter, replayed=self.desk.replays),
             "turns": self.turn,
             "stop": ended,
             "tools": [definition["name"] for definition in self.offer.definitions],
