@@ -48,11 +48,8 @@ def _turn(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     tokens, cost = event["tokens"], event["cost_usd"]
     read = tokens["input"] + tokens["cache_read"] + tokens["cache_write_5m"] + tokens["cache_write_1h"]
     shown = "" if cost is None else f", ${cost:.4f}"
-    yield (
-        "bold magenta",
-        f"turn {event['turn']}: {read} tokens read ({tokens['cache_read']} cached), "
-        + (f"{tokens['output']} written{shown}, {event['seconds']:.1f} s, {event['stop_reason']}"),
-    )
+    counts = f"{read} tokens read ({tokens['cache_read']} cached), {tokens['output']} written{shown}"
+    yield "bold magenta", f"turn {event['turn']}: {counts}, {event['seconds']:.1f} s, {event['stop_reason']}"
     for block in event["content"]:
         if block["type"] == "thinking":
             yield from _block("dim", "thinks", block.get("thinking", ""))
