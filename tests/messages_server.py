@@ -6,6 +6,7 @@ A script decides each answer from the request and from how often that turn was a
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
 from collections import Counter
@@ -59,7 +60,7 @@ def in_turn(*replies: Reply) -> Script:
 def events(reply: Reply, model: str) -> list[tuple[str, dict[str, Any]]]:
     """The stream of an answer."""
     usage = {**reply.usage, "output_tokens": 1}
-    head = {"id": "msg_1", "type": "message", "role": "assistant", "model": model, "content": []}
+    head = {"id": f"msg_{secrets.token_hex(8)}", "type": "message", "role": "assistant", "model": model, "content": []}
     found: list[tuple[str, dict[str, Any]]] = [
         ("message_start", {"message": {**head, "stop_reason": None, "stop_sequence": None, "usage": usage}}),
         ("ping", {}),

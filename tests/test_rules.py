@@ -28,7 +28,7 @@ def test_files_and_functions_stay_short(path: Path) -> None:
 
 
 def test_plugins_are_found_by_their_files() -> None:
-    assert plugins.names("solvers") == ["live", "nop", "oracle", "recorded", "single-shot"]
+    assert plugins.names("solvers") == ["claude-code", "live", "nop", "oracle", "recorded", "single-shot"]
     assert plugins.names("scorers") == ["acceptance", "attacks", "deliverables", "lint", "own_tests", "types"]
     assert plugins.names("stacks") == ["python-fastapi"]
     assert plugins.names("sandboxes") == ["bubblewrap"]
