@@ -21,7 +21,9 @@ from evals.sandboxes import bubblewrap
 from evals.store import Key, Store
 from evals.types import Sandbox, Stack
 from tests import stored
+from tests.messages_server import MessagesServer, Script
 from tests.project import PROJECT, SOLUTION, Evals
+from tests.solving import Solving
 
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("evals", deadline=None)
@@ -108,6 +110,34 @@ def end_group() -> Iterator[list[subprocess.Popen[str]]]:
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+Serve = Callable[..., MessagesServer]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Starts a server that speaks the Messages API, and makes it the one that is called."""
+    started: list[MessagesServer] = []
+
+    def start(script: Script, **more: Any) -> MessagesServer:
+        server = MessagesServer(script, **more)
+        started.append(server)
+        for name, value in server.env.items():
+            monkeypatch.setenv(name, value)
+        return server
+
+    yield start
+    for server in started:
+        server.close()
+
+
+@pytest.fixture
+def solving(evals: Evals, stack: Stack, sandbox: Sandbox, tmp_path: Path) -> Solving:
+    """Solves the small task without grading."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    return Solving(evals.folder, stack, sandbox, scratch)
 
 
 Keep = Callable[..., None]

@@ -22,7 +22,7 @@ class Evals:
         return [sys.executable, "-c", "from evals.cli import main; main()", *arguments]
 
     def environment(self, **env: str) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if k != "ANTHROPIC_API_KEY"}
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("ANTHROPIC_")}
         return {**kept, "PYTHONPATH": str(ROOT), **env}
 
     def __call__(self, *arguments: str, status: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
@@ -38,11 +38,11 @@ class Evals:
         assert status is None or done.returncode == status, done.stdout + done.stderr
         return done
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
-            env=self.environment(),
+            env=self.environment(**env),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -206,7 +206,10 @@ def test_false_tools_are_not_run_and_are_named(evals: Evals, record: Record, sol
         (("run", "--agent", "nosuch"), "there is no agent 'nosuch'"),
         (("run", "--agent", "toy", "--task", "nosuch"), "there is no task 'nosuch'"),
         (("run", "--agent", "toy", "--stack", "nosuch"), "--stack nosuch"),
-        (("run", "--agent", "toy", "--solver", "nosuch"), "there is no 'nosuch' among solvers; there are: nop"),
+        (
+            ("run", "--agent", "toy", "--solver", "nosuch"),
+            "there is no 'nosuch' among solvers; there are: claude-code",
+        ),
         (("run", "--agent", "toy", "--solver", "nop", "--model", "x"), "--model x"),
         (("run", "--agent", "toy"), "there is no recording of toy"),
         (("run", "--agent", "toy", "--epochs", "0"), "--epochs"),

@@ -172,7 +172,7 @@ def test_other_models_are_refused_and_can_be_chosen(evals: Evals, keep: Keep) ->
     assert "toy has trials by live/agent/a, toy:terse by live/agent/b" in said
     keep("toy:terse", [3, 3], model="a")
     keep("toy", [2, 2], model="b")
-    assert "choose with --solver or --model" in evals("compare", "toy", "toy:terse", status=2).stderr
+    assert "choose with --solver, --model or --settings" in evals("compare", "toy", "toy:terse", status=2).stderr
     assert compared(evals, "--model", "b")["tasks"][0]["base"]["mean"] == pytest.approx(2 / 3)
 
 
@@ -287,7 +287,7 @@ def test_a_plan_from_stored_trials(evals: Evals, keep: Keep) -> None:
 def test_a_plan_from_assumptions_says_so(evals: Evals) -> None:
     text = evals("plan", "--agent", "toy").stdout
     assert "0.100 (assumed: no task has two stored trials" in text
-    assert "cost not known" in text
+    assert "assumed for claude-sonnet-5-5" in text
     text = evals("plan", "--agent", "toy", "--spread", "0.2", "--cost", "0.5").stdout
     assert "0.200 (given with --spread)" in text
     assert "$0.50 (given with --cost)" in text

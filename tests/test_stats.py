@@ -6,7 +6,7 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import special
 from scipy import stats as scipy_stats
@@ -70,6 +70,7 @@ def test_p_is_never_below_what_arrangements_allow(strata: list[Stratum]) -> None
     assert found.p >= min(1.0, 2 / count) - 1e-12
 
 
+@example([Stratum(name="t", base=(0.0, 0.15), head=(0.15, 0.45, 0.5))], 0.3)
 @given(STRATA, st.sampled_from([0.3, 0.1, 0.05]))
 def test_a_verdict_needs_the_exact_test(strata: list[Stratum], alpha: float) -> None:
     found = estimate(strata, alpha=alpha, most=FEW)

@@ -26,6 +26,9 @@ Floats = NDArray[np.float64]
 Side = tuple[tuple[float, ...], ...]
 
 
+_ROUNDING = 1e-12
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stratum:
     """One task's values under both revisions; at least one each."""
@@ -99,7 +102,9 @@ def _estimate(base: Side, head: Side, *, alpha: float, bounded: bool, most: int)
     half = t_quantile(1 - alpha / 2, freedom) * error
     moves = _arrangements(base, head, most)
     exact_low, exact_high = _inverted(difference, moves, alpha)
-    low, high = min(exact_low, difference - half), max(exact_high, difference + half)
+    # An end that is 0 but for rounding must not make a verdict.
+    slack = _ROUNDING * max(1.0, abs(difference))
+    low, high = min(exact_low, difference - half) - slack, max(exact_high, difference + half) + slack
     if bounded:
         low, high = max(low, -1.0), min(high, 1.0)
     return Estimate(
