@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "tests" / "data" / "project"
@@ -25,7 +26,7 @@ class Evals:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("ANTHROPIC_")}
         return {**kept, "PYTHONPATH": str(ROOT), **env}
 
-    def __call__(self, *arguments: str, status: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *arguments: str, status: Any = 0, **env: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
@@ -50,4 +51,5 @@ class Evals:
         )
 
     def trials(self) -> list[dict[str, object]]:
-        return [json.loads(path.read_text()) for path in sorted(self.output.glob("trials/**/*.json"))]
+        found = [path for path in self.output.glob("trials/**/*.json") if not path.name.endswith(".trajectory.json")]
+        return [json.loads(path.read_text()) for path in sorted(found)]
