@@ -134,6 +134,7 @@ def execute_together(
     """Run what several plans lack as one run, side by side; the trials of each plan, without those not begun."""
     both = Plan(items=tuple(item for plan in plans for item in plan.items))
     if both.todo:
+        _tell_cost(both, request, store, tell)
         runner.new_run(store, both, list(request.command))
     executed = execute(both, store, environments, jobs=request.jobs, tell=tell, live=live)
     for line in not_started(both, executed):

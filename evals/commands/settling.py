@@ -92,13 +92,17 @@ def settle(request: Request, settling: Settling, *, tell: Tell, live: bool) -> S
                 raise InputError(f"--max-cost {settling.max_cost:g}: {ended}, before there is anything to compare")
             todo = {item.planned.key for plan in plans for item in plan.todo}
             trials = execute_together(plans, request, store, environments, tell=tell, live=live)
+            if any(len(found) < len(plan.items) for found, plan in zip(trials, plans, strict=True)):
+                ended = "the budget has no room for the whole round"
+                break
             state.ran += [trial for found in trials for trial in found if trial.key in todo]
             state.document = _look(trials, arms, epochs, state, settling)
             tell(_progress(state.document, rounds, last))
             ended = "the verdict is clear" if state.document["verdict"] != "inconclusive" else ""
             if ended:
                 break
-        assert state.document is not None
+        if state.document is None:
+            raise InputError(f"--max-cost: {ended}, before there is anything to compare")
         limit = f"the limit of {last} epochs is reached"
         return Settled(document=state.document, ended=ended or limit, trials=state.ran)
 

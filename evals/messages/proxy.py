@@ -90,12 +90,18 @@ class Traffic:
 
     def answered(self, request: Mapping[str, Any], message: Mapping[str, Any]) -> None:
         """Book an answer; those to requests without tools are side errands of the agent, and no turns."""
+        if not message:
+            self.failed("the answer cannot be read")
+            return
         tokens = pricing.tokens_of(message.get("usage") or {})
+        whole = message.get("stop_reason") is not None
         with self._lock:
-            prices = pricing.prices_of(str(message.get("model")))
-            if prices is not None:
-                self.meter.prices = prices
-            cost = self.meter.add(tokens)
+            # Errands may go to another model, whose price is another.
+            self.meter.prices = pricing.prices_of(str(message.get("model"))) or self.meter.prices
+            cost = self.meter.add(tokens, lost=not whole)
+            if not whole:
+                self.failed("the stream ended in the middle of the message")
+                return
             if request.get("tools"):
                 self.turns += 1
             self.log(
@@ -190,17 +196,21 @@ def _handler(client: httpx2.Client, traffic: Traffic) -> type[BaseHTTPRequestHan
                 self.send_header("connection", "close")
                 self.end_headers()
                 self.close_connection = True
-                answer = b"".join(self._copied(response))
-            if response.status_code != 200:
-                traffic.failed(f"{response.status_code}: {answer[:500].decode('utf-8', 'replace')}")
+                pieces: list[bytes] = []
+                try:
+                    for piece in response.iter_raw():
+                        pieces.append(piece)
+                        self.wfile.write(piece)
+                        self.wfile.flush()
+                finally:
+                    # However it ended, what had come by then is paid for.
+                    self._book(path, request, response.status_code, b"".join(pieces))
+
+        def _book(self, path: str, request: Mapping[str, Any], status: int, answer: bytes) -> None:
+            if status != 200:
+                traffic.failed(f"{status}: {answer[:500].decode('utf-8', 'replace')}")
             elif path == _PATHS[0]:
                 traffic.answered(request, sse.message_of(answer))
-
-        def _copied(self, response: httpx2.Response) -> Iterator[bytes]:
-            for piece in response.iter_raw():
-                self.wfile.write(piece)
-                self.wfile.flush()
-                yield piece
 
         def _refuse(self, status: int, kind: str, message: str) -> None:
             data = json.dumps({"type": "error", "error": {"type": kind, "message": message}}).encode()

@@ -25,7 +25,7 @@ import anyio
 import evals
 from evals.errors import EnvironmentFault, Fault
 from evals.sandboxes import seccomp
-from evals.sandboxes.pipe import Pipe
+from evals.sandboxes.pipe import Pipe, pipe_ended
 from evals.types import Finished, Job, Program, ServiceLog, Session
 
 _SYSTEM = ("/usr",)
@@ -210,7 +210,7 @@ class Bubblewrap:
 
     @contextlib.asynccontextmanager
     async def open(self, job: Job) -> AsyncIterator[Session]:
-        """A session; leaving it kills the outer layer, and with it everything inside."""
+        """A session; leaving it ends the outer layer, and with it everything inside."""
         job = replace(job, main=replace(job.main, argv=_kit_command("evals.workbench.server"), control=True))
         mounts = _mounts(job)
         spec = _spec(job, mounts)
@@ -223,8 +223,8 @@ class Bubblewrap:
                 await pipe.ask(spec, seconds=_GRACE_SECONDS)
                 yield pipe
             finally:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+                with anyio.CancelScope(shield=True):
+                    await pipe_ended(process)
 
 
 def _answer(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:

@@ -16,8 +16,19 @@ from evals.errors import Fault
 from evals.types import ToolAnswer
 
 _GRACE_SECONDS = 60.0
+_END_SECONDS = 5.0
 _MAX_LINE = 2 * MAX_TOTAL_BYTES
 _SHOWN = 2000
+
+
+async def pipe_ended(process: Process) -> None:
+    """End a session: its supervisor ends what runs when its input does. Killed, it would leave that to the kernel."""
+    assert process.stdin is not None
+    await process.stdin.aclose()
+    with anyio.move_on_after(_END_SECONDS):
+        await process.wait()
+        return
+    process.kill()
 
 
 class Pipe:
