@@ -161,11 +161,20 @@ class Jail:
             await asyncio.sleep(_POLL_SECONDS)
 
     def kill(self, reason: str = "killed") -> None:
-        """End the member and all that it started: its pid namespace dies with bubblewrap's monitor."""
-        if self.process.returncode is None:
-            self._reason = reason
-            with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
+        """End the member and all that it started: its pid namespace dies with bubblewrap's monitor.
+
+        Killed while it still sets up, the monitor would leave a child behind that waits for it for ever, and holds our
+        pipes: so it is stopped first, and its descendants are killed with it.
+        """
+        if self.process.returncode is not None:
+            return
+        # The first reason is why it ends.
+        self._reason = reason if self._reason == "exit" else self._reason
+        with contextlib.suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGSTOP)
+            for pid in (*processes.descendants(self.process.pid), self.process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def pids(self) -> list[int]:
         """The member's own processes, without bubblewrap's monitor and init."""
