@@ -20,9 +20,14 @@ def _events(body: bytes) -> Iterator[dict[str, Any]]:
 
 def message_of(body: bytes) -> dict[str, Any]:
     """The message of a streamed answer, or of one that came whole; empty where it is neither."""
-    if body.lstrip().startswith(b"{"):
-        found = json.loads(body)
-        return found if isinstance(found, dict) else {}
+    try:
+        found = json.loads(body) if body.lstrip().startswith(b"{") else _put_together(body)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _put_together(body: bytes) -> dict[str, Any]:
     message: dict[str, Any] = {}
     pieces: dict[int, list[str]] = {}
     for event in _events(body):
