@@ -31,12 +31,13 @@ class EnvironmentFault(EvalsError):
 
 
 class Fault(EvalsError):
-    """One trial could not be measured."""
+    """One trial could not be measured. `cost_usd` is what was spent on it nevertheless."""
 
     def __init__(self, stage: str, reason: str) -> None:
         super().__init__(f"{stage}: {reason}")
         self.stage = stage
         self.reason = reason
+        self.cost_usd: float | None = None
 
 
 class NotStarted(EvalsError):

@@ -72,6 +72,13 @@ class Trial:
         return found
 
     @property
+    def cost_usd(self) -> float | None:
+        """What it cost to solve, a fault included; None where that is not known."""
+        solution = self.document["solution"] or self.document["fault"] or {}
+        found: float | None = solution.get("cost_usd")
+        return found
+
+    @property
     def scores(self) -> dict[str, dict[str, Any]]:
         """Scores by name."""
         return {score["name"]: score for score in self.document["scores"]}

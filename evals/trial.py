@@ -70,9 +70,20 @@ class _Record:
     timings: dict[str, float] = field(default_factory=dict)
     solution: dict[str, Any] | None = None
     transcript: Transcript | None = None
+    spent: float = 0.0
     workspace: dict[str, Any] | None = None
     seed: str = "none"
     running: list[str] = field(default_factory=list)
+
+    def log(self, name: str, content: Mapping[str, Any]) -> None:
+        """Keep an event of the solver, and tell how far it is."""
+        assert self.transcript is not None
+        self.transcript.append(name, content)
+        if name == "assistant":
+            self.spent += content["cost_usd"] or 0.0
+            self.tell(f"{', '.join(self.running)} (turn {content['turn']}, ${self.spent:.2f})")
+        elif name == "retry":
+            self.tell(f"{', '.join(self.running)} (turn {content['turn']}, trying again)")
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -116,7 +127,7 @@ async def _solve(record: _Record) -> Mapping[str, bytes]:
     planned = record.planned
     record.transcript = record.bench.store.transcript(planned.key)
     with record.stage("solve"):
-        solution = await planned.solver.solve(assignment(planned, record.bench, record.transcript.append))
+        solution = await planned.solver.solve(assignment(planned, record.bench, record.log))
     record.solution = _solution_document(solution)
     return solution.files
 
@@ -205,10 +216,15 @@ def _save(record: _Record, scored: list[Scored], fault: Fault | None) -> Trial:
         "scores": [_score_document(score) for score in scores],
         "composite": None if fault else composite({s.name: s.value for s in scores}, planned.task.weights),
         "attacks": [attack for item in scored for attack in item.attacks],
-        "fault": {"stage": fault.stage, "reason": fault.reason} if fault else None,
+        "fault": _fault_document(fault) if fault else None,
     }
     logs = {name: text for item in scored for name, text in item.logs.items()}
     return store.add_trial(planned.key, document, logs, record.transcript)
+
+
+def _fault_document(fault: Fault) -> dict[str, Any]:
+    cost = {} if fault.cost_usd is None else {"cost_usd": fault.cost_usd}
+    return {"stage": fault.stage, "reason": fault.reason, **cost}
 
 
 def _digests(record: _Record) -> dict[str, str]:

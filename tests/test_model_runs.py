@@ -117,6 +117,35 @@ def test_what_the_api_refuses_is_a_fault_and_no_score(evals: Evals, serve: Serve
     assert json.loads(done.stdout)["tasks"][0]["composite"] is None
 
 
+def test_what_a_fault_has_cost_is_counted(evals: Evals, serve: Serve) -> None:
+    refused = Reply(status=400, error="invalid_request_error", message="no more")
+    server = serve(in_turn(text("wait", stop="pause_turn"), refused))
+    done = evals(*RUN, "--json", status=3, **server.env)
+    result = json.loads(done.stdout)
+    assert result["tasks"][0]["cost_usd"] == pytest.approx(0.0007)
+    (trial,) = evals.trials()
+    assert trial["fault"]["cost_usd"] == pytest.approx(0.0007)  # type: ignore[index]
+    assert "spent: $0.0007" in done.stderr
+    assert stored(evals, "*.trajectory.json")
+
+
+def test_broken_files_are_named(evals: Evals, serve: Serve) -> None:
+    server = serve(in_turn(text("done")))
+    evals(*RUN, "--record", "tape", **server.env)
+    (entry,) = (evals.folder / "tape").glob("toy/**/0001.json")
+    entry.write_text(entry.read_text().replace('"status": 200', '"status": "fine"'))
+    broken = evals(*RUN, "--replay", "tape", "--no-resume", status=2)
+    assert '0001.json: status: found "fine"' in broken.stderr
+    (events,) = stored(evals, "*-1.events.jsonl")
+    events.write_text(events.read_text().replace('"turn": 1', '"turn": "one"'))
+    shown = evals("show", "--transcript", str(events), status=2)
+    assert f"{events}, line 2" in shown.stderr
+    (evals.output / "batches").mkdir()
+    (evals.output / "batches" / "x.json").write_text("{}")
+    batch = evals("run", "--agent", "toy", "--solver", "single-shot", "--batch", status=2, **server.env)
+    assert "x.json: the document: found {}" in batch.stderr
+
+
 def interrupted(evals: Evals, process: subprocess.Popen[str]) -> str:
     os.kill(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=30)

@@ -54,7 +54,7 @@ def test_every_option_that_the_documents_name_exists(evals: Evals) -> None:
     lines = [
         line
         for text in texts
-        for line in re.findall(r"\bevals ((?:run|list|show|rescore|validate|compare|plan|ablate)[^`\n|]*)", text)
+        for line in re.findall(r"\bevals ((?:run|list|show|rescore|validate|compare|plan|ablate|record)[^`\n|]*)", text)
     ]
     assert lines
     for line in lines:

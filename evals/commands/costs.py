@@ -30,8 +30,7 @@ class Cost:
 
 def known_cost(trials: Iterable[Trial]) -> tuple[float, int] | None:
     """Mean cost of those trials that have one, and their number."""
-    costs = [trial.document["solution"]["cost_usd"] for trial in trials if trial.document["solution"]]
-    found = [cost for cost in costs if cost is not None]
+    found = [trial.cost_usd for trial in trials if trial.cost_usd is not None]
     return (statistics.fmean(found), len(found)) if found else None
 
 
@@ -50,7 +49,7 @@ def expected(plan: Plan, store: Store, most: float | None, *, batch: bool = Fals
     keys = [item.planned.key for item in plan.todo if item.state == "solve"]
     if not keys:
         return Cost(usd=0.0, basis="nothing is to be solved", most=0.0)
-    stored = [trial for trial in store.all_trials() if trial.document["solution"]]
+    stored = [trial for trial in store.all_trials() if trial.fault is None]
     each = {key: _each(key, stored, batch=batch) for key in dict.fromkeys(keys)}
     limit = Limits.cost if most is None else most
     unknown = [basis for cost, basis in each.values() if cost is None]

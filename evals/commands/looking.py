@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from evals import trajectory
+from evals import schema, trajectory
 from evals.catalog import agents, recordings, tasks
 from evals.errors import InputError
 from evals.store import Store, Trial
@@ -59,7 +59,7 @@ def show(name: str, *, output: Path) -> tuple[Trial, str | None]:
 def transcript(name: str, *, output: Path) -> list[dict[str, Any]]:
     """The events of a trial's solver; those of a trial that was interrupted by their file."""
     if name.endswith(".events.jsonl") and Path(name).is_file():
-        return trajectory.read_events(Path(name))
+        return _events(Path(name))
     trial = Store(output).find_trial(name)
     own = trial.path.with_name(f"{trial.path.stem}.events.jsonl")
     # A trial that was graded again was not solved again: its transcript is that of an earlier attempt.
@@ -67,4 +67,11 @@ def transcript(name: str, *, output: Path) -> list[dict[str, Any]]:
     found = [own] if own.is_file() else earlier[-1:]
     if not found:
         raise InputError(f"trial {trial.document['id']} has no transcript: {trial.key.solver} calls no model")
-    return trajectory.read_events(found[0])
+    return _events(found[0])
+
+
+def _events(path: Path) -> list[dict[str, Any]]:
+    events = trajectory.read_events(path)
+    for number, event in enumerate(events, 1):
+        schema.check(event, "event", f"{path}, line {number}")
+    return events

@@ -168,6 +168,9 @@ async def _run_all(plan: Plan, bench: Any, watcher: Any, jobs: int, tell: Tell) 
     except anyio.get_cancelled_exc_class():
         tell("interrupted: what has finished is kept, and the same command goes on from there")
         raise
+    finally:
+        for spent in {getattr(item.planned.solver, "spent", 0.0) for item in plan.todo} - {0.0}:
+            tell(f"spent: ${spent:.4f}")
 
 
 def run(request: Request, *, tell: Tell, live: bool) -> Result:

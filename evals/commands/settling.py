@@ -60,9 +60,7 @@ class _State:
     @property
     def cost(self) -> float:
         """Dollars that this call has spent."""
-        return math.fsum(
-            trial.document["solution"]["cost_usd"] or 0.0 for trial in self.ran if trial.document["solution"]
-        )
+        return math.fsum(trial.cost_usd or 0.0 for trial in self.ran)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,8 +162,7 @@ def _too_dear(plans: Sequence[Plan], state: _State, settling: Settling) -> str:
     """Why the next round is not begun, or nothing. What a trial costs is known from those that have run."""
     if settling.max_cost is None:
         return ""
-    known = [trial.document["solution"]["cost_usd"] for trial in state.ran if trial.document["solution"]]
-    each = statistics.fmean([cost for cost in known if cost is not None] or [0.0])
+    each = statistics.fmean([trial.cost_usd for trial in state.ran if trial.cost_usd is not None] or [0.0])
     expected = each * sum(len(plan.todo) for plan in plans)
     if state.cost + expected > settling.max_cost:
         return f"the budget is spent: ${state.cost:.2f} so far, about ${expected:.2f} for the next round"

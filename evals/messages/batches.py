@@ -15,6 +15,7 @@ from typing import Any
 
 import anyio
 
+from evals import schema
 from evals.errors import EnvironmentFault, Fault
 from evals.messages.client import Caller, Watch
 
@@ -53,7 +54,7 @@ class Batches:
 
     def _stored(self) -> Iterator[tuple[str, str]]:
         for path in sorted(self.folder.glob("*.json")):
-            document = json.loads(path.read_text("utf-8"))
+            document = schema.load_json(path.read_bytes(), "batch", str(path))
             yield from ((name, document["id"]) for name in document["requests"])
 
     async def _submit(self, requests: Mapping[str, Mapping[str, Any]]) -> str:

@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import httpx2
 
+from evals import schema
 from evals.errors import Fault, InputError
 
 Mode = Literal["record", "replay"]
@@ -140,11 +141,12 @@ class _Tee(httpx2.AsyncByteStream):
 def read_entry(path: Path) -> dict[str, Any]:
     """One recorded call; `Fault` where there is none."""
     try:
-        entry: dict[str, Any] = json.loads(path.read_bytes())
+        data = path.read_bytes()
     except FileNotFoundError:
         raise Fault("solve", f"{path}: this call was not recorded") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    entry: dict[str, Any] = schema.load_json(data, "tape", str(path))
     return entry
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from evals.errors import NotStarted
+from evals.errors import Fault, NotStarted
 from evals.messages.pricing import Prices, Tokens
 
 
@@ -33,6 +33,9 @@ class Ledger:
         self.reserved += most
         try:
             yield
+        except Fault as fault:
+            fault.cost_usd = meter.cost
+            raise
         finally:
             self.reserved -= most
             self.spent += meter.cost or 0.0

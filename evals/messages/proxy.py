@@ -129,6 +129,11 @@ class Traffic:
 class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
 
+    def __init__(self, path: str, client: httpx2.Client, traffic: Traffic) -> None:
+        super().__init__(path, _Handler)
+        self.client = client
+        self.traffic = traffic
+
 
 @contextmanager
 def serve(folder: Path, traffic: Traffic) -> Iterator[None]:
@@ -139,7 +144,7 @@ def serve(folder: Path, traffic: Traffic) -> Iterator[None]:
         with (
             httpx2.Client(base_url=url, headers=credential(), timeout=_SECONDS) as client,
             # By descriptor: the path of a socket may have 107 bytes at most.
-            _Server(f"/proc/self/fd/{descriptor}/{SOCKET}", _handler(client, traffic)) as server,
+            _Server(f"/proc/self/fd/{descriptor}/{SOCKET}", client, traffic) as server,
         ):
             os.chmod(folder / SOCKET, 0o666)  # noqa: S103 - the sandbox's user is another one
             threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
@@ -151,74 +156,72 @@ def serve(folder: Path, traffic: Traffic) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _handler(client: httpx2.Client, traffic: Traffic) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
-        def address_string(self) -> str:
-            return "sandbox"
+    def address_string(self) -> str:
+        return "sandbox"
 
-        def do_GET(self) -> None:
+    def do_GET(self) -> None:
+        self._refuse(404, "not_found_error", "only messages pass")
+
+    do_HEAD = do_GET  # noqa: N815 - the base class's name
+
+    def do_POST(self) -> None:
+        length = int(self.headers.get("content-length") or 0)
+        path = self.path.partition("?")[0]
+        if path not in _PATHS or not 0 < length <= _MOST_BYTES:
             self._refuse(404, "not_found_error", "only messages pass")
+            return
+        body = self.rfile.read(length)
+        if self.server.traffic.refusal():
+            self._refuse(403, "permission_error", self.server.traffic.reached)
+            return
+        try:
+            self._pass(path, body)
+        except (httpx2.HTTPError, OSError, ValueError) as error:
+            self.server.traffic.failed(f"{type(error).__name__}: {error}")
+            self.close_connection = True
 
-        do_HEAD = do_GET  # noqa: N815 - the base class's name
-
-        def do_POST(self) -> None:
-            length = int(self.headers.get("content-length") or 0)
-            path = self.path.partition("?")[0]
-            if path not in _PATHS or not 0 < length <= _MOST_BYTES:
-                self._refuse(404, "not_found_error", "only messages pass")
-                return
-            body = self.rfile.read(length)
-            if traffic.refusal():
-                self._refuse(403, "permission_error", traffic.reached)
-                return
-            try:
-                self._pass(path, body)
-            except (httpx2.HTTPError, OSError, ValueError) as error:
-                traffic.failed(f"{type(error).__name__}: {error}")
-                self.close_connection = True
-
-        def _pass(self, path: str, body: bytes) -> None:
-            request = json.loads(body)
-            if path == _PATHS[0]:
-                traffic.asked(request)
-            headers = {name: self.headers[name] for name in _PASSED_ON if name in self.headers}
-            headers["accept-encoding"] = "identity"
-            with client.stream("POST", path, content=body, headers=headers) as response:
-                self.send_response(response.status_code)
-                for name in _PASSED_BACK:
-                    if name in response.headers:
-                        self.send_header(name, response.headers[name])
-                self.send_header("connection", "close")
-                self.end_headers()
-                self.close_connection = True
-                pieces: list[bytes] = []
-                try:
-                    for piece in response.iter_raw():
-                        pieces.append(piece)
-                        self.wfile.write(piece)
-                        self.wfile.flush()
-                finally:
-                    # However it ended, what had come by then is paid for.
-                    self._book(path, request, response.status_code, b"".join(pieces))
-
-        def _book(self, path: str, request: Mapping[str, Any], status: int, answer: bytes) -> None:
-            if status != 200:
-                traffic.failed(f"{status}: {answer[:500].decode('utf-8', 'replace')}")
-            elif path == _PATHS[0]:
-                traffic.answered(request, sse.message_of(answer))
-
-        def _refuse(self, status: int, kind: str, message: str) -> None:
-            data = json.dumps({"type": "error", "error": {"type": kind, "message": message}}).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(data)))
+    def _pass(self, path: str, body: bytes) -> None:
+        request = json.loads(body)
+        if path == _PATHS[0]:
+            self.server.traffic.asked(request)
+        headers = {name: self.headers[name] for name in _PASSED_ON if name in self.headers}
+        headers["accept-encoding"] = "identity"
+        with self.server.client.stream("POST", path, content=body, headers=headers) as response:
+            self.send_response(response.status_code)
+            for name in _PASSED_BACK:
+                if name in response.headers:
+                    self.send_header(name, response.headers[name])
+            self.send_header("connection", "close")
             self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(data)
+            self.close_connection = True
+            pieces: list[bytes] = []
+            try:
+                for piece in response.iter_raw():
+                    pieces.append(piece)
+                    self.wfile.write(piece)
+                    self.wfile.flush()
+            finally:
+                # However it ended, what had come by then is paid for.
+                self._book(path, request, response.status_code, b"".join(pieces))
 
-    return Handler
+    def _book(self, path: str, request: Mapping[str, Any], status: int, answer: bytes) -> None:
+        if status != 200:
+            self.server.traffic.failed(f"{status}: {answer[:500].decode('utf-8', 'replace')}")
+        elif path == _PATHS[0]:
+            self.server.traffic.answered(request, sse.message_of(answer))
+
+    def _refuse(self, status: int, kind: str, message: str) -> None:
+        data = json.dumps({"type": "error", "error": {"type": kind, "message": message}}).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)

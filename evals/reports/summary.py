@@ -43,8 +43,7 @@ def _dimensions(trials: Iterable[Trial]) -> dict[str, tuple[int, int]]:
 def row(task: str, stack: str, trials: list[Trial]) -> Row:
     """The figures of one task's trials."""
     scored = [trial for trial in trials if trial.fault is None]
-    costs = [trial.document["solution"]["cost_usd"] for trial in scored]
-    known = [cost for cost in costs if cost is not None]
+    known = [trial.cost_usd for trial in trials if trial.cost_usd is not None]
     return Row(
         task=task,
         stack=stack,

@@ -87,6 +87,11 @@ class ClaudeCode:
             },
         )
 
+    @property
+    def spent(self) -> float:
+        """US dollars so far, faults and what was interrupted included."""
+        return self.desk.ledger.spent
+
     def epochs(self, revision: Revision, task: Task, stack: Stack) -> Sequence[int] | None:
         """Any number."""
         del revision, task, stack

@@ -49,6 +49,11 @@ class Live:
             options={"effort": effort, **limits.as_options(), "tools": tools.VERSION},
         )
 
+    @property
+    def spent(self) -> float:
+        """US dollars so far, faults and what was interrupted included."""
+        return self.desk.ledger.spent
+
     def epochs(self, revision: Revision, task: Task, stack: Stack) -> Sequence[int] | None:
         """Any number."""
         del revision, task, stack
@@ -183,7 +188,9 @@ class _Work:
 
     def _keep(self, answer: Answer, seconds: float) -> None:
         message = answer.message
-        self.messages.append({"role": "assistant", "content": message["content"]})
+        # An empty text is refused where it is given back.
+        content = [block for block in message["content"] if block["type"] != "text" or block["text"]]
+        self.messages.append({"role": "assistant", "content": content})
         self.prompt_tokens = answer.tokens.prompt + answer.tokens.output
         self.final_message = notes.text_of(message) or self.final_message
         notes.assistant(self.assignment, self.turn, answer, seconds)

@@ -76,6 +76,11 @@ class SingleShot:
             options={"effort": effort, "max_output_tokens": limits.output_tokens, "max_trial_cost": limits.cost},
         )
 
+    @property
+    def spent(self) -> float:
+        """US dollars so far, faults and what was interrupted included."""
+        return self.desk.ledger.spent
+
     def epochs(self, revision: Revision, task: Task, stack: Stack) -> Sequence[int] | None:
         """Any number."""
         del revision, task, stack
