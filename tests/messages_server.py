@@ -88,6 +88,11 @@ def _parts(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]
     return {"type": "text", "text": ""}, [{"type": "text_delta", "text": block["text"]}]
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: object) -> None:
+        """Clients that go away in the middle are what is tested."""
+
+
 class MessagesServer:
     """Listens on loopback; `requests` are those that it has got, `headers` theirs."""
 
@@ -103,7 +108,7 @@ class MessagesServer:
         self._at_once = 0
         self._asked: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
