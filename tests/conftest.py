@@ -148,7 +148,13 @@ def keep(evals: Evals) -> Keep:
     """Stores trials of a revision: for each epoch, how many of three checks it passed, or None for a fault."""
 
     def put(
-        agent: str, passed: list[int | None], *, task: str = "echo", model: str | None = "m", **change: Any
+        agent: str,
+        passed: list[int | None],
+        *,
+        task: str = "echo",
+        model: str | None = "m",
+        settings: str | None = None,
+        **change: Any,
     ) -> None:
         revision = agents.load(agent, evals.folder)
         with Store(evals.folder / "reports") as store:
@@ -163,6 +169,7 @@ def keep(evals: Evals) -> Keep:
                     kind="agent",
                     model=model,
                     epoch=epoch,
+                    settings=settings,
                 )
                 store.add_trial(
                     key, stored.document(key, count or 0, {**change, **(stored.FAULT if count is None else {})}), {}

@@ -153,6 +153,7 @@ def test_state(start: Start) -> None:
 """
 
 
+@pytest.mark.slow
 def test_a_service_that_the_arena_cannot_work_with_has_failed(evals: Evals, record: Record, solution: Files) -> None:
     task = evals.folder / "fixtures" / "tasks" / "echo"
     with (task / "tests" / "checks_echo.py").open("a") as file:
@@ -284,13 +285,22 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(evals: Evals) -> None:
     assert done.stdout.strip() == ""
 
 
-@pytest.mark.parametrize("ignored", [False, True], ids=["plain", "as a background job of a script"])
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+IGNORED = "as a background job of a script"
+
+
+@pytest.mark.parametrize(
+    ("stop", "ignored"),
+    [
+        pytest.param(signal.SIGINT, False, id="Ctrl-C"),
+        pytest.param(signal.SIGINT, True, id=f"Ctrl-C {IGNORED}", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, True, id=f"SIGTERM {IGNORED}", marks=pytest.mark.slow),
+    ],
+)
 def test_ctrl_c_keeps_what_has_finished_and_leaves_nothing(
     evals: Evals, end_group, *, stop: signal.Signals, ignored: bool
 ) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
-    process = evals.start(*RUN, "--solver", "oracle", "--epochs", "8", "--jobs", "1")
+    process = evals.start(*RUN, "--solver", "oracle", "--epochs", "6", "--jobs", "1")
     signal.signal(signal.SIGINT, before)
     end_group.append(process)
     wait_for(evals.trials, 60)
@@ -303,9 +313,9 @@ def test_ctrl_c_keeps_what_has_finished_and_leaves_nothing(
     assert leftovers(process.pid) == []
     assert list((evals.output / ".scratch").glob("run-*")) == []
     finished = len(evals.trials())
-    assert 1 <= finished < 8
-    result = json.loads(evals(*RUN, "--solver", "oracle", "--epochs", "8", "--json").stdout)
-    assert len(result["trials"]) == len(evals.trials()) == 8
+    assert 1 <= finished < 6
+    result = json.loads(evals(*RUN, "--solver", "oracle", "--epochs", "6", "--json").stdout)
+    assert len(result["trials"]) == len(evals.trials()) == 6
 
 
 def test_kill_9_leaves_no_process_and_the_next_start_cleans_up(evals: Evals, end_group) -> None:
@@ -324,6 +334,7 @@ def test_kill_9_leaves_no_process_and_the_next_start_cleans_up(evals: Evals, end
     assert all(trial["fault"] is None for trial in evals.trials())
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_output_lose_nothing(evals: Evals, end_group) -> None:
     both = [evals.start(*RUN, "--solver", "oracle", "--epochs", "2", "--no-resume") for _ in range(2)]
     end_group.extend(both)

@@ -176,6 +176,18 @@ def test_other_models_are_refused_and_can_be_chosen(evals: Evals, keep: Keep) ->
     assert compared(evals, "--model", "b")["tasks"][0]["base"]["mean"] == pytest.approx(2 / 3)
 
 
+def test_trials_of_other_settings_are_refused_and_can_be_chosen(evals: Evals, keep: Keep) -> None:
+    keep("toy", [3, 3], settings="aaaaaaaa")
+    keep("toy:terse", [3, 3], settings="bbbbbbbb")
+    said = evals("compare", "toy", "toy:terse", status=2).stderr
+    assert "toy has trials by live/agent/m/aaaaaaaa, toy:terse by live/agent/m/bbbbbbbb" in said
+    keep("toy:terse", [3, 3], settings="aaaaaaaa")
+    keep("toy", [2, 2], settings="bbbbbbbb")
+    found = compared(evals, "--settings", "bbbbbbbb")
+    assert found["settings"]["settings"] == "bbbbbbbb"
+    assert found["tasks"][0]["base"]["mean"] == pytest.approx(2 / 3)
+
+
 def test_versions_of_evals_are_not_mixed(evals: Evals, keep: Keep) -> None:
     keep("toy", [3, 3])
     keep("toy:terse", [3, 3], evals_version="0.0.9")
