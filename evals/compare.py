@@ -86,7 +86,7 @@ def _side_document(side: Side, tasks: list[tuple[Trial, ...]]) -> dict[str, Any]
         "trials": len(used),
         "faults": len(used) - len(scored),
         "all_pass": _all_pass([[t for t in trials if t.fault is None] for trials in tasks]),
-        "cost_usd": _known_sum(trial.document["solution"]["cost_usd"] for trial in scored),
+        "cost_usd": _known_sum(trial.cost_usd for trial in used),
     }
 
 

@@ -1,8 +1,6 @@
 """The live solver against a server of the Messages API that others wrote: npm's `@copilotkit/aimock`."""
 
-import hashlib
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests import npm
 from tests.messages_server import KEY
 from tests.project import ROOT, Evals
 from tests.solving import Solving
@@ -22,31 +21,10 @@ Fixture = dict[str, Any]
 Start = Callable[[list[Fixture]], dict[str, str]]
 
 
-def lacking(reason: str) -> None:
-    """Skip, but not where these tests have to run."""
-    if "aimock" in os.environ.get("EVALS_TESTS_REQUIRE", ""):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="session")
 def installed() -> Path:
     """A folder with the package in it, installed once."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        lacking("Node.js is not installed")
-    digest = hashlib.sha256((SOURCE / "package-lock.json").read_bytes()).hexdigest()[:12]
-    cache = Path(os.environ.get("EVALS_CACHE", Path.home() / ".cache" / "evals"))
-    folder = cache / f"aimock-{digest}"
-    if not (folder / ".complete").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(SOURCE / name, folder / name)
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            lacking(f"npm cannot install aimock: {done.stderr[-500:]}")
-        (folder / ".complete").touch()
-    return folder
+    return npm.installed(SOURCE)
 
 
 @pytest.fixture

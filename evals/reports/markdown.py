@@ -19,7 +19,7 @@ _MARKS = frozenset("\\`*_[]<>|#@~&")
 _BAR = 10
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that Markdown and HTML leave as it is, on one line."""
     line = " ".join(printable(text).split())
     return "".join(f"&#{ord(char)};" if char in _MARKS else char for char in line)
@@ -50,14 +50,14 @@ def comment(documents: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _sections(document: Mapping[str, Any]) -> Iterator[str]:
-    yield f"### {_SIGNS[document['verdict']]} {_plain(headline(document))}"
+    yield f"### {_SIGNS[document['verdict']]} {plain(headline(document))}"
     yield ""
-    yield from (f"- {_plain(line)}" for line in notes(document))
+    yield from (f"- {plain(line)}" for line in notes(document))
     gate = document["gate"]
     yield f"- gate `{gate['fail_on']}`: **{'passed' if gate['passed'] else 'failed'}**"
     yield from _costs(document)
     yield ""
-    metric = _plain(document["question"]["metric"])
+    metric = plain(document["question"]["metric"])
     yield from table((metric, "trials", "base", "head", confidence(document)), _tasks(document))
     yield from _checks(document)
     yield from _metrics(document)
@@ -76,7 +76,7 @@ def _tasks(document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         sides = [task["base"], task["head"]]
         counts = " + ".join(str(len(side["trials"])) for side in sides)
         means = [_bar(side["mean"], unit) + number(side["mean"], unit) for side in sides]
-        yield (f"{_plain(task['task'])} ({_plain(task['stack'])})", counts, *means, interval(task["difference"], unit))
+        yield (f"{plain(task['task'])} ({plain(task['stack'])})", counts, *means, interval(task["difference"], unit))
 
 
 def _checks(document: Mapping[str, Any]) -> Iterator[str]:
@@ -84,7 +84,7 @@ def _checks(document: Mapping[str, Any]) -> Iterator[str]:
         yield from ("", f"**{title.capitalize()}**", "")
         for row in rows:
             shares = f"{row['base']:.0%} → {row['head']:.0%}"
-            yield f"- {shares} {_plain(row['task'])}: {_plain(row['sentence'])} ({_plain(row['check'])})"
+            yield f"- {shares} {plain(row['task'])}: {plain(row['sentence'])} ({plain(row['check'])})"
         if more:
             yield f"- and {more} more"
 
@@ -95,7 +95,7 @@ def _metrics(document: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     rows = (
         (
-            _plain(row["name"]),
+            plain(row["name"]),
             *(number(row[name], row["unit"]) for name in ("base", "head")),
             interval(row["difference"], row["unit"]),
             f"{row['p_holm']:.3g}",

@@ -56,10 +56,11 @@ def _turn(event: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         elif block["type"] == "text":
             yield from _block("bold", "says", block["text"])
         elif block["type"] == "tool_use":
-            yield from _block("cyan", f"calls {block['name']}", _arguments(block["input"]))
+            yield from _block("cyan", f"calls {block['name']}", arguments(block["input"]))
 
 
-def _arguments(given: Any) -> str:
+def arguments(given: Any) -> str:
+    """What a tool is called with, a line for each."""
     if not isinstance(given, Mapping):
         return str(given)
     return "\n".join(f"{name}: {value}" for name, value in given.items())
