@@ -115,7 +115,7 @@ def test_it_is_accessible(browser: Any, report: Path, scheme: str) -> None:
     axe = (npm.installed(ROOT / "tests" / "axe") / "node_modules" / "axe-core" / "axe.min.js").read_text()
     context = browser.new_context(color_scheme=scheme)
     page = context.new_page()
-    pages = [report / "index.html", *(sorted(report.glob(f"{kind}/*.html"))[0] for kind in ("trials", "diffs"))]
+    pages = [report / "index.html", *(min(report.glob(f"{kind}/*.html")) for kind in ("trials", "diffs"))]
     for path in pages:
         page.goto(f"file://{path}")
         page.evaluate(axe)

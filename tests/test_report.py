@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -12,15 +13,24 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests import reporting
-from tests.project import Evals
+from tests.project import PROJECT, Evals
 from tests.reporting import BASE_RUN, HEAD_RUN
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def evals(tmp_path_factory: pytest.TempPathFactory) -> Evals:
+    """The small project, with a comparison that was kept."""
+    folder = tmp_path_factory.mktemp("report") / "project"
+    shutil.copytree(PROJECT, folder)
+    found = Evals(folder)
+    reporting.fill(found.output)
+    found("compare", BASE_RUN, HEAD_RUN, "--write", "kept", status=None)
+    return found
+
+
+@pytest.fixture(scope="module")
 def folder(evals: Evals) -> Path:
-    """A comparison that was kept, and the report of it."""
-    reporting.fill(evals.output)
-    evals("compare", BASE_RUN, HEAD_RUN, "--write", "kept", status=None)
+    """The report of the comparison."""
     evals("report", "kept", "--to", "out")
     return evals.folder / "out"
 
@@ -68,12 +78,11 @@ def test_tables_can_be_read_again(folder: Path) -> None:
 
 
 def test_a_run_has_a_report_of_its_own(evals: Evals) -> None:
-    reporting.fill(evals.output, epochs=2)
     done = evals("report", HEAD_RUN)
     assert "reports/report/index.html" in done.stdout
     text = (evals.output / "report" / "report.md").read_text()
     assert f"toy:terse: run {HEAD_RUN}" in text.replace("&#58;", ":")
-    assert "**Failed checks (1)**" in text
+    assert "**Failed checks (3)**" in text
     assert "**Faults: could not be measured**" in text
     assert "<script>" not in text
 
@@ -96,13 +105,10 @@ BAD = [
 
 @pytest.mark.parametrize(("arguments", "words"), BAD)
 def test_bad_input_is_said(evals: Evals, arguments: tuple[str, ...], words: str) -> None:
-    reporting.fill(evals.output, epochs=2)
     assert words in evals(*arguments, status=2).stderr
 
 
 def test_a_comparison_of_trials_that_are_gone_says_so(evals: Evals) -> None:
-    reporting.fill(evals.output, epochs=2)
-    evals("compare", BASE_RUN, HEAD_RUN, "--write", "kept", status=None)
     assert "is not in the store" in evals("report", "kept", "--output", "elsewhere", status=2).stderr
 
 

@@ -13,6 +13,7 @@ from evals import plugins
 from evals.store import Key
 from tests.project import ROOT, Evals
 
+COMMANDS = "run|list|show|rescore|validate|compare|plan|ablate|record|report|view"
 SOURCES = sorted((ROOT / "evals").rglob("*.py"))
 
 
@@ -54,7 +55,9 @@ def test_every_option_that_the_documents_name_exists(evals: Evals) -> None:
     lines = [
         line
         for text in texts
-        for line in re.findall(r"\bevals ((?:run|list|show|rescore|validate|compare|plan|ablate|record)[^`\n|]*)", text)
+        for line in re.findall(
+            r"\bevals ((?:run|list|show|rescore|validate|compare|plan|ablate|record|report|view)[^`\n|]*)", text
+        )
     ]
     assert lines
     for line in lines:

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from evals.cli import comparing, reporting, running, solving
+from evals.cli import comparing, hosting, reporting, running, solving
 from evals.cli.options import BAD_INPUT, NOT_MEASURED, app, say
 from evals.errors import EnvironmentFault, EvalsError, InputError
 
-__all__ = ["app", "comparing", "main", "reporting", "running", "solving"]
+__all__ = ["app", "comparing", "hosting", "main", "reporting", "running", "solving"]
 
 
 def _version(value: bool) -> None:

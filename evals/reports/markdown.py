@@ -11,8 +11,8 @@ from evals.reports.terminal import printable
 MARKER = "<!-- evals comparison -->"
 """Begins every comment, so that the next one can take its place."""
 
-LONGEST = 65_000
-"""Characters; a comment on GitHub has at most 65,536."""
+LONGEST = 60_000
+"""Characters; a comment on GitHub has at most 65,536, and notes and a link may follow."""
 
 _SIGNS = {"improved": "🟢", "regressed": "🔴", "equivalent": "🔵", "inconclusive": "🟡"}
 _MARKS = frozenset("\\`*_[]<>|#@~&")
