@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from evals.cli import comparing, hosting, reporting, running, solving
+from evals.cli import comparing, config, hosting, reporting, running, setting_up, solving
 from evals.cli.options import BAD_INPUT, NOT_MEASURED, app, say
 from evals.errors import EnvironmentFault, EvalsError, InputError
 
-__all__ = ["app", "comparing", "hosting", "main", "reporting", "running", "solving"]
+__all__ = ["app", "comparing", "hosting", "main", "reporting", "running", "setting_up", "solving"]
 
 
 def _version(value: bool) -> None:
@@ -38,13 +39,24 @@ def _stop(_signal: int, _frame: object) -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+def _call(arguments: list[str], defaults: str) -> None:
+    """The application ends by itself: 0, 2 for wrong options, 130 when interrupted."""
+    try:
+        app(arguments)
+    except SystemExit as end:
+        if end.code == BAD_INPUT and defaults:
+            say(f"evals: among the options are those {defaults}")
+        raise
+
+
 def main() -> None:
     """Entry point; every known error ends in a message and an exit status."""
     # Shells start background jobs of scripts with SIGINT ignored, and children inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        app()  # ends by itself: 0, 2 for wrong options, 130 when interrupted
+        known = config.commands(typer.main.get_command(app))
+        _call(*config.expand(sys.argv[1:], known, Path()))
     except (InputError, EnvironmentFault) as error:
         say(f"evals: {error}")
         sys.exit(BAD_INPUT)

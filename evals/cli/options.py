@@ -30,7 +30,7 @@ JOBS_WITH_MODEL = 4
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Tells whether a change to a coding agent's prompt made it better or worse.",
