@@ -192,6 +192,25 @@ def test_how_the_model_stops_is_kept(serve: Serve, solving: Solving, reply: Repl
     assert "app/main.py" in solved.solution.files
 
 
+def test_waiting_for_the_provider_is_not_the_agents_time(serve: Serve, solving: Solving) -> None:
+    busy = Reply(status=529, error="overloaded_error", headers={"retry-after": "2"})
+    serve(lambda _request, turn, before: busy if before == 0 else (WRITE if turn == 0 else text("done")))
+    # Four seconds of waiting, and three to work in.
+    assert solving.one(max_minutes=0.05).solution.ended == "done"
+
+
+def test_calls_that_broke_off_leave_less_to_spend(serve: Serve, solving: Solving) -> None:
+    usage = {"input_tokens": 10, "output_tokens": 1000}
+    broken = text("x" * 4 * 900, usage=usage, cut=4)
+    server = serve(lambda _request, _turn, before: broken if before < 2 else text("done", usage=usage))
+    solution = solving.one(max_trial_cost=0.03).solution
+    assert solution.cost_usd is not None
+    assert solution.cost_usd <= 0.03
+    rooms = [request["max_tokens"] for request in server.requests]
+    assert rooms == sorted(rooms, reverse=True)
+    assert rooms[-1] < rooms[0] - 1500
+
+
 def test_a_paused_turn_goes_on(serve: Serve, solving: Solving) -> None:
     server = serve(in_turn(text("wait", stop="pause_turn"), text("done")))
     assert solving.one().solution.ended == "done"

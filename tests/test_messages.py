@@ -119,7 +119,7 @@ def ask(*, patience: float) -> Any:
         caller = Caller(client, Throttle(1), patience)
         call = cassette.Call(place=Path("x"), turn=1, changed=lambda _: None)
         try:
-            return await caller.ask(request, Meter(prices=None), call, Watch())
+            return await caller.ask(lambda: request, Meter(prices=None), call, Watch())
         finally:
             await client.close()
 

@@ -27,7 +27,7 @@ from evals.errors import Fault, InputError
 Mode = Literal["record", "replay"]
 
 _KEPT_HEADERS = ("content-type", "request-id", "anthropic-organization-id")
-_FRAME = ("model", "system", "tools", "max_tokens", "output_config")
+_FRAME = ("model", "system", "tools", "output_config")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,8 +34,16 @@ _CHARACTERS_A_TOKEN = 4
 T = TypeVar("T")
 
 
+Make = Callable[[], Mapping[str, Any]]
+"""Makes a request; raises `OutOfRoom` where no limit leaves room for its answer."""
+
+
 class TooLong(Exception):
     """The conversation no longer fits into the model's context window."""
+
+
+class OutOfRoom(Exception):
+    """A limit of the trial leaves no room for another answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +58,9 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """What is told of a call while it runs: that its answer begins, and each failure before the next attempt."""
+    """What is told of a call while it runs: that an attempt is under way, that its answer begins, that it failed."""
 
+    started: Callable[[], None] = lambda: None
     began: Callable[[], None] = lambda: None
     failed: Callable[[str, float], None] = lambda _reason, _pause: None
 
@@ -79,14 +88,15 @@ class Caller:
         self._throttle = throttle
         self._patience = patience
 
-    async def ask(self, request: Mapping[str, Any], meter: Meter, call: cassette.Call, watch: Watch) -> Answer:
-        """The whole answer to a request.
+    async def ask(self, make: Make, meter: Meter, call: cassette.Call, watch: Watch) -> Answer:
+        """The whole answer to a request, which is made anew for each attempt: one that broke off has cost something.
 
-        Raises `TooLong`, `EnvironmentFault` where no other call would go better, and `Fault` for the rest.
+        Raises what `make` raises, `TooLong`, `EnvironmentFault` where no other call would go better, and `Fault` for
+        the rest.
         """
         token = cassette.current_call.set(call)
         try:
-            answer, attempts = await self.insist(lambda: self._stream(request, meter, watch), watch)
+            answer, attempts = await self.insist(lambda: self._stream(make, meter, watch), watch)
         finally:
             cassette.current_call.reset(token)
         meter.retries += attempts - 1
@@ -98,27 +108,30 @@ class Caller:
         attempts = strange = 0
         while True:
             attempts += 1
-            found = await self._attempt(once)
+            found = await self._attempt(once, watch)
             if not isinstance(found, troubles.Trouble):
                 return found, attempts
             strange += found.strange
             await self._pause(found, attempts, strange, deadline, watch)
 
-    async def _attempt(self, once: Callable[[], Awaitable[T]]) -> T | troubles.Trouble:
+    async def _attempt(self, once: Callable[[], Awaitable[T]], watch: Watch) -> T | troubles.Trouble:
         async with self._throttle.slot():
+            watch.started()
             try:
                 with anyio.fail_after(_CALL_SECONDS):
                     answer = await once()
+            except OutOfRoom:
+                raise
             except Exception as error:  # noqa: BLE001 - what the SDK raises on garbage is not one kind of error
                 _raise_ours(error)
                 return troubles.sort(error)
             self._throttle.went_well()
             return answer
 
-    async def _stream(self, request: Mapping[str, Any], meter: Meter, watch: Watch) -> Answer:
+    async def _stream(self, make: Make, meter: Meter, watch: Watch) -> Answer:
         snapshot: Message | None = None
         try:
-            async with self.client.messages.stream(**request) as stream:
+            async with self.client.messages.stream(**make()) as stream:
                 async for _ in stream:
                     if snapshot is None:
                         watch.began()

@@ -37,7 +37,7 @@ def sort(error: Exception) -> Trouble:
         return _of_status(error)
     if isinstance(error, (anthropic.CredentialsError, anthropic.WorkloadIdentityError)):
         return Trouble(remedy="stop", reason=f"the credential cannot be used: {error}")
-    if isinstance(error, (anthropic.APIConnectionError, httpx2.TransportError)):
+    if isinstance(error, (anthropic.APIConnectionError, httpx2.TransportError, ConnectionError, TimeoutError)):
         return Trouble(remedy="again", reason=f"no answer: {_words(error)}")
     if isinstance(error, TypeError) and "authentication" in str(error):
         return Trouble(remedy="stop", reason="no credential was found: set ANTHROPIC_API_KEY")

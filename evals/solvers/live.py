@@ -13,7 +13,8 @@ import anyio
 from evals import workspace
 from evals.catalog import tasks
 from evals.messages import models, notes, tools
-from evals.messages.client import Answer, TooLong, Watch
+from evals.messages.client import Answer, OutOfRoom, TooLong, Watch
+from evals.messages.clock import Clock
 from evals.messages.desk import Desk, frame_options
 from evals.messages.ledger import Meter
 from evals.messages.limits import ANSWER_TOKENS, Limits, limits_of
@@ -26,7 +27,8 @@ COMMAND_SECONDS = 300.0
 """How long one tool call may take."""
 
 _ENDS = {"end_turn": "done", "stop_sequence": "done", "model_context_window_exceeded": "context window"}
-_GRACE_SECONDS = 300.0
+_WAITED_SECONDS = 24 * 3600.0
+"""How much longer than its own time a sandbox lasts: the provider may have to be waited for."""
 
 
 @dataclass(kw_only=True)
@@ -111,7 +113,7 @@ def _job(assignment: Assignment, seconds: float) -> Job:
     """The sandbox: the stack's packages, and what the workspace holds at the start."""
     archive = assignment.scratch / f"start-{assignment.stack.name}.tar.gz"
     archive.write_bytes(workspace.archive(assignment.stack.starting_files()))
-    limits = SandboxLimits(wall=seconds + _GRACE_SECONDS)
+    limits = SandboxLimits(wall=seconds + _WAITED_SECONDS)
     return Job(workspace=archive, main=assignment.stack.tool(limits=limits))
 
 
@@ -128,6 +130,7 @@ class _Work:
     offer: Offer
     messages: list[dict[str, Any]] = field(default_factory=list)
     turn: int = 0
+    room: int = 0
     prompt_tokens: int = 0
     final_message: str = ""
     changed: list[int] = field(default_factory=list)
@@ -139,51 +142,57 @@ class _Work:
 
     async def run(self, seconds: float) -> str:
         """Converse for so long at most; how it ended."""
-        self.messages.append(
-            {
-                "role": "user",
-                "content": [{"type": "text", "text": tasks.asked(self.assignment.task, self.assignment.stack)}],
-            }
-        )
+        self.messages.append({"role": "user", "content": [{"type": "text", "text": self.asked}]})
         notes.begin(self.assignment, self.settings, self.offer.definitions, self.asked)
         ended = "limit: time"
-        with anyio.move_on_after(seconds):
-            ended = await self._converse()
+        with anyio.CancelScope() as scope:
+            ended = await self._converse(Clock(scope, seconds))
         notes.end(self.assignment, ended, self.meter)
         return ended
 
-    async def _converse(self) -> str:
+    async def _converse(self, clock: Clock) -> str:
         while self.turn < self.limits.turns:
-            room = self.limits.answer_tokens(self.meter, self.prompt_tokens)
-            if not room:
-                return self.limits.reached(self.meter)
             try:
-                answer = await self._ask(room)
+                answer = await self._ask(clock)
             except TooLong:
                 return "context window"
-            ended = await self._act(answer, room)
+            except OutOfRoom:
+                self.turn -= 1
+                return self.limits.reached(self.meter)
+            ended = await self._act(answer)
             if ended:
                 return ended
         return "limit: turns"
 
-    async def _ask(self, room: int) -> Answer:
+    async def _ask(self, clock: Clock) -> Answer:
         self.turn += 1
         began = time.monotonic()
-        request = {
+        clock.halt()
+        await self.desk.turn_to_cache(self.assignment, self.turn)
+        watch = Watch(
+            started=clock.go,
+            began=lambda: self.desk.cached(self.assignment),
+            failed=lambda reason, pause: self._failed(clock, reason, pause),
+        )
+        call = self.desk.call(self.assignment, self.settings, self.turn, self.changed.append)
+        answer = await self.desk.caller.ask(self._request, self.meter, call, watch)
+        self._keep(answer, time.monotonic() - began)
+        return answer
+
+    def _request(self) -> dict[str, Any]:
+        self.room = self.limits.answer_tokens(self.meter, self.prompt_tokens)
+        if not self.room:
+            raise OutOfRoom
+        return {
             **frame_options(self.settings),
-            "max_tokens": room,
+            "max_tokens": self.room,
             "system": _cached([{"type": "text", "text": self.assignment.revision.body}], "1h"),
             "tools": list(self.offer.definitions),
             "messages": _with_breakpoints(self.messages),
         }
-        watch = Watch(began=lambda: self.desk.cached(self.assignment), failed=self._failed)
-        await self.desk.turn_to_cache(self.assignment, self.turn)
-        call = self.desk.call(self.assignment, self.settings, self.turn, self.changed.append)
-        answer = await self.desk.caller.ask(request, self.meter, call, watch)
-        self._keep(answer, time.monotonic() - began)
-        return answer
 
-    def _failed(self, reason: str, pause: float) -> None:
+    def _failed(self, clock: Clock, reason: str, pause: float) -> None:
+        clock.halt(refund=True)
         notes.retry(self.assignment, self.turn, reason, pause)
 
     def _keep(self, answer: Answer, seconds: float) -> None:
@@ -195,10 +204,10 @@ class _Work:
         self.final_message = notes.text_of(message) or self.final_message
         notes.assistant(self.assignment, self.turn, answer, seconds)
 
-    async def _act(self, answer: Answer, room: int) -> str:
+    async def _act(self, answer: Answer) -> str:
         """Do what an answer asks for; how the trial ended, or nothing where it goes on."""
         reason = str(answer.message.get("stop_reason"))
-        if reason == "max_tokens" and room < ANSWER_TOKENS:
+        if reason == "max_tokens" and self.room < ANSWER_TOKENS:
             return self.limits.reached(self.meter)
         if reason == "pause_turn":
             return ""

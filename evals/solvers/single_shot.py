@@ -174,7 +174,7 @@ class SingleShot:
             failed=lambda reason, pause: notes.retry(assignment, 1, reason, pause),
         )
         call = self.desk.call(assignment, settings, 1, changed.append)
-        return await self.desk.caller.ask(request, meter, call, watch)
+        return await self.desk.caller.ask(lambda: request, meter, call, watch)
 
     def _solution(
         self, assignment: Assignment, settings: Settings, meter: Meter, answer: Answer | None, ended: str
