@@ -13,7 +13,7 @@ from evals import plugins
 from evals.store import Key
 from tests.project import ROOT, Evals
 
-COMMANDS = "run|list|show|rescore|validate|compare|plan|ablate|record|report|view|init|doctor"
+COMMANDS = "run|list|show|rescore|validate|compare|plan|ablate|record|report|view|init|doctor|export"
 SOURCES = sorted((ROOT / "evals").rglob("*.py"))
 
 

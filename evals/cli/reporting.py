@@ -48,6 +48,20 @@ def report(
 
 
 @app.command()
+def export(
+    target: Annotated[str, typer.Argument(metavar="RUN|COMPARISON", help="as for `evals report`")],
+    to: Annotated[str, typer.Option("--to", help="inspect (logs of Inspect AI) or atif (trajectories)")],
+    folder: Annotated[Path | None, typer.Option("--dir", help="where to write [default: OUTPUT/export]")] = None,
+    output: Output = Path("reports"),
+) -> None:
+    """Write trials in the form of another tool."""
+    from evals.commands import exporting
+
+    for path in exporting.export(target, to, folder or output / "export", output=output):
+        print(path)
+
+
+@app.command()
 def view(
     folder: Annotated[Path | None, typer.Argument(help="a report's folder [default: reports/report]")] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one")] = 0,

@@ -144,7 +144,7 @@ def _sources(store: Store, root: Path) -> page.Sources:
     return page.Sources(
         files=lambda trial: _files(trial, store),
         logs=_logs,
-        events=_events,
+        events=events_of,
         prompt=lambda trial: _prompt(trial, root),
         card=lambda task: _card(task, root),
     )
@@ -163,14 +163,15 @@ def _logs(trial: Trial) -> Mapping[str, str]:
     return {path.name.split(".")[-2]: path.read_text("utf-8", "replace") for path in paths}
 
 
-def _events(trial: Trial) -> list[dict[str, Any]]:
+def events_of(trial: Trial) -> list[dict[str, Any]]:
+    """What a trial's solver did; nothing where it left no transcript."""
     path = trial.path.with_name(f"{trial.path.stem}.events.jsonl")
     return trajectory.read_events(path) if path.is_file() else []
 
 
 def _prompt(trial: Trial, root: Path) -> str | None:
     """The prompt of a trial: as its transcript holds it, else as its spelling still says, where that is the same."""
-    begun = next((event for event in _events(trial) if event["event"] == "begin"), None)
+    begun = next((event for event in events_of(trial) if event["event"] == "begin"), None)
     if begun is not None:
         return str(begun["system"])
     try:
