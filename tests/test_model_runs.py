@@ -215,3 +215,18 @@ def test_a_batch_is_taken_up_after_an_interruption(evals: Evals, serve: Serve, s
     assert result["tasks"][0]["composite"] == pytest.approx(1)
     # Half of $0.0007 for each of two answers.
     assert result["tasks"][0]["cost_usd"] == pytest.approx(2 * 0.5 * (100 * 2 + 50 * 10) / 1e6)
+
+
+@pytest.mark.slow
+def test_a_comparison_ends_with_what_its_budget_allows(evals: Evals, serve: Serve) -> None:
+    server = serve(in_turn(text("Nothing.", usage={"input_tokens": 0, "output_tokens": 60_000})))
+    asked = (*RUN, "--against", "toy:terse", "--until-verdict", "--jobs", "1", "--max-trial-cost", "1")
+    done = evals(*asked, "--max-cost", "2.5", status=2, **server.env)
+    assert "before there is anything to compare" in done.stderr
+    assert len(evals.trials()) == 3
+    done = evals(*asked, "--max-cost", "3", "--json", status=None, **server.env)
+    found = json.loads(done.stdout)
+    assert "budget" in found["ended"]
+    assert found["verdict"] == "inconclusive"
+    # The second round was begun, and had no room for its second trial: what it measured is kept for the next call.
+    assert len(evals.trials()) == 7
