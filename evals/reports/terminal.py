@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _PER_BLOCK = 4
 _BARS = " ▏▎▍▌▋▊▉█"
 _SHOWN_FAILURES = 12
+_SHOWN_CHARACTERS = 400
 _CONTROL = {code: None for code in [*range(32), *range(127, 160)] if code not in (9, 10)}
 
 
@@ -168,7 +169,9 @@ def print_trial(out: Console, trial: Trial, *, log: str | None) -> None:
     if document["solution"] and document["solution"]["cost_usd"] is not None:
         out.print(f"ended: {document['solution']['ended']}; cost {_dollars(document['solution']['cost_usd'])}")
     for name, value in (document["solution"] or {}).get("provenance", {}).items():
-        out.print(f"  {name}: {escape(printable(str(value)))}", style="dim")
+        text = printable(str(value))
+        shown = text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]} ..."
+        out.print(f"  {name}: {escape(shown)}", style="dim")
     if trial.fault is not None:
         out.print(f"\n[red]fault[/] in {trial.fault['stage']}: {escape(printable(trial.fault['reason']))}")
     for attack in document["attacks"]:
