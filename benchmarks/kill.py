@@ -1,7 +1,7 @@
 """Kills `evals run` with SIGKILL at random moments and looks at what is left: python benchmarks/kill.py [TIMES].
 
 After each kill: no process, no mount, nothing new in the temporary folder but what the next start sweeps; every
-finished trial is there, unchanged, whole, and once. At the end a run goes on from there and ends as if nothing had been.
+finished trial is there, unchanged, whole, and once. At the end a run goes on from there as if nothing had been.
 """
 
 from __future__ import annotations
