@@ -1,0 +1,1 @@
+"""What other harnesses load of us, by entry points."""
