@@ -1,7 +1,11 @@
 """Our sandbox under Inspect AI: Inspect's own checks of a sandbox, and an evaluation that runs in it."""
 
 import inspect
+import json
 import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,28 +40,33 @@ def test_inspects_own_check_passes(name: str) -> None:
     anyio.run(run, CHECKS[name])
 
 
-def test_an_evaluation_runs_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from inspect_ai import Task
-    from inspect_ai import eval as evaluate
-    from inspect_ai.dataset import Sample
-    from inspect_ai.solver import Generate, TaskState, solver
-    from inspect_ai.util import sandbox
+SCRIPT = """
+import json, sys
+from inspect_ai import Task, eval as evaluate
+from inspect_ai.dataset import Sample
+from inspect_ai.solver import solver
+from inspect_ai.util import sandbox
 
-    monkeypatch.setenv("SECRET_OF_THE_HOST", "x")
+@solver
+def look():
+    async def solve(state, generate):
+        found = await sandbox().exec(["bash", "-c", "python -c 'import fastapi'; echo $? $SECRET_OF_THE_HOST; ls"])
+        state.metadata["found"] = found.stdout.split()
+        return state
+    return solve
 
-    @solver
-    def look() -> Any:
-        async def solve(state: TaskState, generate: Generate) -> TaskState:
-            found = await sandbox().exec(["bash", "-c", "python -c 'import fastapi'; echo $? $SECRET_OF_THE_HOST; ls"])
-            state.metadata["found"] = found.stdout.split()
-            return state
+sample = Sample(input="look", files={"given.txt": "given"})
+task = Task(dataset=[sample], solver=look(), sandbox=("bubblewrap", "python-fastapi"))
+(log,) = evaluate(task, model="mockllm/model", log_dir=sys.argv[1], display="none")
+print(json.dumps([log.status, log.samples[0].metadata["found"]]))
+"""
 
-        return solve
 
-    sample = Sample(input="look", files={"given.txt": "given"})
-    task = Task(dataset=[sample], solver=look(), sandbox=("bubblewrap", "python-fastapi"))
-    (log,) = evaluate(task, model="mockllm/model", log_dir=str(tmp_path), display="none")
-    assert log.status == "success"
-    assert log.samples is not None
-    assert log.samples[0].metadata["found"] == ["0", "given.txt"]
-    assert not list(Path("/tmp").glob("evals-inspect-*"))
+def test_an_evaluation_runs_in_it(tmp_path: Path) -> None:
+    # In a process of its own, as a user of Inspect has it: found by the entry point alone.
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
+    env = {**os.environ, "SECRET_OF_THE_HOST": "x"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == ["success", ["0", "given.txt"]]
+    assert not list(Path(tempfile.gettempdir()).glob("evals-inspect-*"))
