@@ -28,3 +28,8 @@ def folder_files(root: Path, patterns: Iterable[str] = ("**/*",)) -> dict[str, b
         for path in sorted(paths)
         if path.is_file() and "__pycache__" not in path.parts
     }
+
+
+def of_options(options: Mapping[str, Any]) -> str | None:
+    """Identity of a solver's options (8 hex digits), or None where it has none."""
+    return of_json(dict(options))[:8] if options else None

@@ -20,7 +20,7 @@ from evals.environments import Environments
 from evals.errors import EvalsError, InputError, NotStarted
 from evals.store import Key, Store, Trial
 from evals.trial import Bench, Planned
-from evals.types import Revision, Sandbox, Scorer, Settings, Solver, Stack, Task
+from evals.types import Revision, Sandbox, Scorer, Solver, Stack, Task
 
 State = Literal["done", "regrade", "solve"]
 
@@ -124,13 +124,8 @@ def _key(revision: Revision, task: Task, stack: Stack, solver: Solver, epoch: in
         kind=settings.kind,
         model=settings.model,
         epoch=epoch,
-        settings=options_digest(settings),
+        settings=digests.of_options(settings.options),
     )
-
-
-def options_digest(settings: Settings) -> str | None:
-    """Identity of a solver's options (8 hex digits), or None where it has none."""
-    return digests.of_json(dict(settings.options))[:8] if settings.options else None
 
 
 def _item(store: Store, planned: Planned, *, again: bool) -> Item:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evals import compare, runner, schema
+from evals import compare, digests, runner, schema
 from evals.commands.running import Request, Work, execute_together, plan_of, side_of, work_of
 from evals.environments import Environments
 from evals.errors import InputError
@@ -142,7 +142,7 @@ def _has(work: Work, place: Place, store: Store) -> int:
         for trial in store.revision_trials(work.revision.agent, work.revision.digest)
         if (trial.key.task, trial.key.stack) == place
         and (trial.key.solver, trial.key.kind, trial.key.model) == (settings.solver, settings.kind, settings.model)
-        and trial.key.settings == runner.options_digest(settings)
+        and trial.key.settings == digests.of_options(settings.options)
         and trial.document["digests"]["grading"] == grading
         and trial.fault is None
     }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from typing import Any
 
 import anyio
 
+from evals import digests
 from evals.errors import EnvironmentFault, InputError
 from evals.messages import cassette, pricing, troubles
 from evals.messages.client import Caller, make_client
@@ -24,11 +23,6 @@ MOST_CALLS = 16
 
 _CACHE_SECONDS = 120.0
 """How long others wait for the first trial's answer to begin."""
-
-
-def settings_digest(settings: Settings) -> str:
-    """Identity of all options of a solver (8 hex digits)."""
-    return hashlib.sha256(json.dumps(dict(settings.options), sort_keys=True).encode()).hexdigest()[:8]
 
 
 def frame_options(settings: Settings) -> dict[str, Any]:
@@ -125,7 +119,8 @@ class Desk:
         """Names a call among recorded ones."""
         revision = assignment.revision
         place = Path(revision.agent, revision.digest[:12], assignment.task.id, assignment.stack.name)
-        named = f"{settings.solver}.{settings.model}.{settings_digest(settings)}"
+        model = str(settings.model).replace("/", "_")
+        named = f"{settings.solver}.{model}.{digests.of_options(settings.options)}"
         return cassette.Call(place=place / named / str(assignment.epoch), turn=turn, changed=changed)
 
     async def turn_to_cache(self, assignment: Assignment, turn: int) -> None:

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from evals import workspace
+from evals import digests, workspace
 from evals.catalog import tasks
 from evals.errors import NotStarted
 from evals.messages import models, notes
 from evals.messages.batches import Batches, message_of, request_name
 from evals.messages.client import Answer, TooLong, Watch
-from evals.messages.desk import Desk, frame_options, settings_digest
+from evals.messages.desk import Desk, frame_options
 from evals.messages.ledger import Meter
 from evals.messages.limits import limits_of
 from evals.messages.pricing import Tokens, tokens_of
@@ -134,7 +134,7 @@ class SingleShot:
 
     def _name(self, assignment: Assignment, settings: Settings, request: Mapping[str, Any]) -> str:
         parts = [assignment.revision.digest, assignment.task.id, assignment.stack.name, assignment.epoch]
-        return request_name([*parts, settings_digest(settings)], request)
+        return request_name([*parts, digests.of_options(settings.options)], request)
 
     async def solve(self, assignment: Assignment) -> Solution:
         """Ask, and take the files of the answer."""
