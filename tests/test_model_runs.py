@@ -72,6 +72,8 @@ BAD: list[tuple[tuple[str, ...], dict[str, str], str]] = [
     ((*RUN, "--model", "claude-nope"), {}, "--model claude-nope: the Messages API has no such model"),
     ((*RUN, "--effort", "extreme"), {}, "--effort: found 'extreme'; there are: low"),
     ((*RUN, "--batch"), {}, "--batch: goes with --solver single-shot; found live"),
+    (("run", "--agent", "toy", "--solver", "single-shot", "--max-turns", "3"), {}, "--max-turns: has no effect under"),
+    (("run", "--agent", "toy", "--solver", "claude-code", "--record", "a"), {}, "--record: has no effect under"),
     ((*RUN, "--record", "a", "--replay", "b"), {}, "--record: does not go with --replay"),
     ((*RUN, "--replay", "nowhere"), {}, "--replay nowhere: is not a folder"),
     (("run", "--agent", "toy", "--solver", "nop", "--max-turns", "3"), {}, "--max-turns: the solver nop calls no"),

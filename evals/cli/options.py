@@ -25,6 +25,9 @@ NOT_MEASURED = 3
 MODEL_SOLVERS = ("live", "single-shot", "claude-code")
 """Solvers that call a model, which cost money."""
 
+WITHOUT_EFFECT = {"single-shot": ("--max-turns", "--max-minutes"), "claude-code": ("--record", "--replay")}
+"""Options that a solver cannot honour: one answer has no turns, and Claude Code has a transport of its own."""
+
 JOBS_WITH_MODEL = 4
 """Trials at a time where most of the time is spent waiting for a model."""
 
@@ -110,6 +113,9 @@ def _check_choice(choice: SolverChoice, name: str) -> None:
     given = [option for option, value in of_models.items() if value is not None]
     if name not in MODEL_SOLVERS and given:
         raise InputError(f"{given[0]}: the solver {name} calls no model")
+    idle = [option for option in given if option in WITHOUT_EFFECT.get(name, ())]
+    if idle:
+        raise InputError(f"{idle[0]}: has no effect under --solver {name}")
     if name not in (*MODEL_SOLVERS, "recorded") and choice.model is not None:
         raise InputError(f"--model {choice.model}: the solver {name} uses no model")
     if choice.batch and name != "single-shot":
