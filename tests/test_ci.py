@@ -244,6 +244,7 @@ def test_no_step_puts_what_others_wrote_into_a_script() -> None:
     assert not any("${{" in script for script in scripts)
 
 
+@pytest.mark.slow
 def test_the_actions_steps_evaluate_a_pull_request(evals: Evals, serve: Serve, change: Change, tmp_path: Path) -> None:
     server = serve(in_turn(text("Nothing.")))
     origin = tmp_path / "origin.git"

@@ -87,6 +87,7 @@ def test_only_what_is_missing_is_done(evals: Evals, record: Record, solution: Fi
     assert len(evals.trials()) == 3
 
 
+@pytest.mark.slow
 def test_changed_graders_grade_again_without_solving(evals: Evals, record: Record, solution: Files) -> None:
     record(solution)
     evals(*RUN)
@@ -99,6 +100,7 @@ def test_changed_graders_grade_again_without_solving(evals: Evals, record: Recor
     assert "solve" not in evals.trials()[1]["timings"] or "solve" not in evals.trials()[0]["timings"]  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_rescore_grades_stored_workspaces(evals: Evals, record: Record, solution: Files) -> None:
     record(solution)
     evals(*RUN)

@@ -181,6 +181,7 @@ def test_a_run_interrupted_in_a_stream_goes_on(evals: Evals, serve: Serve, solut
     assert [trial["fault"] for trial in result["trials"]] == [None, None]
 
 
+@pytest.mark.slow
 def test_finished_trials_become_recordings(evals: Evals, serve: Serve, solution: Files) -> None:
     server = serve(in_turn(*deliver(solution)))
     evals(*RUN, **server.env)

@@ -44,6 +44,7 @@ def test_a_grader_is_measured(evals: Evals, record: Record, solution: Files) -> 
     )
 
 
+@pytest.mark.slow
 def test_a_grader_that_falls_short_is_named(evals: Evals, record: Record, solution: Files) -> None:
     checks = file(evals, "tests/checks_echo.py")
     checks.write_text(checks.read_text().replace("422)", "200, 422)").replace('{"text": word}', "{}"))
