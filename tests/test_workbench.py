@@ -117,12 +117,13 @@ def test_nothing_of_the_host_is_seen(use: Use, monkeypatch: pytest.MonkeyPatch) 
     answers, _ = use(
         bash("env; cat /proc/*/environ | tr '\\0' '\\n' | grep -c ANTHROPIC"),
         bash("cat /etc/shadow || touch /usr/x || curl -m 3 http://192.0.2.1/"),
-        bash("ls /home /root/.ssh /control 2>&1 | grep -v 'No such'"),
+        # The folders above the stack's packages are there, and nothing in them but the packages.
+        bash("find /home /root /control -type f -not -path '*/environments/*' 2>/dev/null | head"),
     )
     assert "sk-ant" not in answers[0].output
     assert "ANTHROPIC" not in answers[0].output
     assert answers[1].is_error
-    assert answers[2].output.strip() in ("[exit status 1]", "")
+    assert answers[2].output == "[no output]"
 
 
 def test_links_out_of_the_workspace_are_not_taken_over(use: Use) -> None:
