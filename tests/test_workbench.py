@@ -77,7 +77,7 @@ def test_a_shell_that_ends_is_told_and_replaced(use: Use) -> None:
 def test_restart_ends_what_runs(use: Use) -> None:
     answers, _ = use(bash("sleep 100 & echo $!"), ("bash", {"restart": True}, 20.0), bash("pgrep sleep; true"))
     assert "started anew" in answers[1].output
-    assert answers[2].output == "ls: cannot access '/control': No such file or directory"
+    assert answers[2].output == "[no output]"
 
 
 def test_long_output_is_cut_in_the_middle(use: Use) -> None:
@@ -115,19 +115,17 @@ def test_an_agent_that_breaks_its_sandbox_gets_a_new_one_with_its_files(use: Use
 
 def test_nothing_of_the_host_is_seen(use: Use, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-secret")
-    others = f"-not -path '*/environments/*' -not -path '{sys.base_prefix}/*'"
+    # The folders above the stack's packages and the interpreter are there, and nothing else in them.
+    others = f"-type f -not -path '*/environments/*' -not -path '{sys.base_prefix}/*'"
     answers, _ = use(
         bash("env; cat /proc/*/environ | tr '\\0' '\\n' | grep -c ANTHROPIC"),
         bash("cat /etc/shadow || touch /usr/x || curl -m 3 http://192.0.2.1/"),
-        # The folders above the stack's packages and the interpreter are there, and nothing else in them.
-        bash(
-            f"find /home /root /control -type f -not -path '*/environments/*' -not -path '{sys.base_prefix}/*' | head"
-        ),
+        bash(f"find /home /root {others} 2>/dev/null; ls -d /control"),
     )
     assert "sk-ant" not in answers[0].output
     assert "ANTHROPIC" not in answers[0].output
     assert answers[1].is_error
-    assert answers[2].output == "ls: cannot access '/control': No such file or directory"
+    assert answers[2].output.splitlines()[0] == "ls: cannot access '/control': No such file or directory"
 
 
 def test_links_out_of_the_workspace_are_not_taken_over(use: Use) -> None:
