@@ -54,6 +54,15 @@ def test_every_form_is_written(evals: Evals, folder: Path) -> None:
     ]
 
 
+def test_several_heads_are_told_apart(evals: Evals) -> None:
+    (document,) = json.loads((evals.folder / "kept" / "comparison.json").read_text())
+    (evals.folder / "two.json").write_text(json.dumps([document, document]))
+    evals("report", "two.json", "--to", "two", "--format", "json", "--format", "html")
+    found = json.loads((evals.folder / "two" / "report.json").read_text())
+    assert [side["role"] for side in found["sides"]] == ["base", "head 1", "head 2"]
+    assert [trial["role"] for trial in found["tasks"][0]["trials"]].count("head 2") == 6
+
+
 def test_junit_names_revision_task_epoch_and_check(folder: Path) -> None:
     root = ET.parse(folder / "junit.xml").getroot()
     assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("68", "3", "2")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +102,10 @@ def _compared(role: str, document: Mapping[str, Any], known: Mapping[str, Trial]
 
 
 def _named(sides: list[Side]) -> tuple[Side, ...]:
-    """Several heads are told apart by their labels."""
+    """Several heads are told apart by their numbers: figures are gathered by role."""
     if len(sides) == 2:
         return tuple(sides)
-    heads = (Side(role=side.label, label=side.label, trials=side.trials) for side in sides[1:])
-    return (sides[0], *heads)
+    return (sides[0], *(replace(side, role=f"head {number}") for number, side in enumerate(sides[1:], 1)))
 
 
 def _write(kind: str, dossier: Dossier, request: Reporting, store: Store) -> list[Path]:
