@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from evals.messages import cassette, pricing, troubles
 from evals.messages.client import Caller, make_client
 from evals.messages.ledger import Ledger, Meter
 from evals.messages.throttle import Throttle
-from evals.types import Assignment, Settings, SolverOptions
+from evals.types import Assignment, Revision, Settings, SolverOptions, Stack, Task
 
 MOST_CALLS = 16
 """Calls under way at once, however many trials there are."""
@@ -149,3 +149,26 @@ class Desk:
         event = self._first.get((assignment.revision.digest, assignment.task.id, assignment.stack.name))
         if event is not None:
             event.set()
+
+
+@dataclass(kw_only=True)
+class AtDesk:
+    """What solvers that call a model have in common."""
+
+    options: SolverOptions
+    desk: Desk
+
+    @property
+    def spent(self) -> float:
+        """US dollars so far, faults and what was interrupted included."""
+        return self.desk.ledger.spent
+
+    def epochs(self, revision: Revision, task: Task, stack: Stack) -> Sequence[int] | None:
+        """Any number."""
+        del revision, task, stack
+        return None
+
+    def tell_ignored(self, revision: Revision, solver: str) -> None:
+        """Tell which fields of the front matter no solver here honours."""
+        for name in sorted({"permissionMode", "skills", "mcpServers"} & set(revision.acting_fields)):
+            self.options.tell(f"{revision.spelled}: {name} has no effect under --solver {solver}")

@@ -20,10 +20,10 @@ from evals import workspace
 from evals.catalog import tasks
 from evals.errors import EnvironmentFault, Fault
 from evals.messages import models, notes, proxy
-from evals.messages.desk import Desk
+from evals.messages.desk import AtDesk, Desk
 from evals.messages.limits import limits_of
 from evals.messages.proxy import Traffic
-from evals.types import MIB, Assignment, Job, Revision, Session, Settings, Solution, SolverOptions, Stack, Task
+from evals.types import MIB, Assignment, Job, Revision, Session, Settings, Solution, SolverOptions
 from evals.types import Limits as SandboxLimits
 
 NAME = "claude-code"
@@ -66,11 +66,9 @@ def version() -> str:
 
 
 @dataclass(kw_only=True)
-class ClaudeCode:
+class ClaudeCode(AtDesk):
     """Starts `claude --print --agent NAME` once a trial."""
 
-    options: SolverOptions
-    desk: Desk
     name: str = NAME
 
     def settings(self, revision: Revision) -> Settings:
@@ -87,23 +85,12 @@ class ClaudeCode:
             },
         )
 
-    @property
-    def spent(self) -> float:
-        """US dollars so far, faults and what was interrupted included."""
-        return self.desk.ledger.spent
-
-    def epochs(self, revision: Revision, task: Task, stack: Stack) -> Sequence[int] | None:
-        """Any number."""
-        del revision, task, stack
-        return None
-
     @asynccontextmanager
     async def ready(self, assignments: Sequence[Assignment]) -> AsyncIterator[None]:
         """Check key and model before anything is spent."""
         proxy.credential()
         for revision in {a.revision.digest: a.revision for a in assignments}.values():
-            for name in sorted({"permissionMode", "skills", "mcpServers"} & set(revision.acting_fields)):
-                self.options.tell(f"{revision.spelled}: {name} has no effect under --solver {NAME}")
+            self.tell_ignored(revision, NAME)
         async with self.desk.open({str(self.settings(a.revision).model) for a in assignments}):
             yield
 

@@ -15,11 +15,11 @@ from evals.catalog import tasks
 from evals.messages import models, notes, tools
 from evals.messages.client import Answer, OutOfRoom, TooLong, Watch
 from evals.messages.clock import Clock
-from evals.messages.desk import Desk, frame_options
+from evals.messages.desk import AtDesk, Desk, frame_options
 from evals.messages.ledger import Meter
 from evals.messages.limits import ANSWER_TOKENS, Limits, limits_of
 from evals.messages.tools import Offer
-from evals.types import Assignment, Job, Revision, Session, Settings, Solution, SolverOptions, Stack, Task
+from evals.types import Assignment, Job, Revision, Session, Settings, Solution, SolverOptions
 from evals.types import Limits as SandboxLimits
 
 NAME = "live"
@@ -32,11 +32,9 @@ _WAITED_SECONDS = 24 * 3600.0
 
 
 @dataclass(kw_only=True)
-class Live:
+class Live(AtDesk):
     """An agent loop: ask, run the tools that the model calls, and ask again."""
 
-    options: SolverOptions
-    desk: Desk
     name: str = NAME
 
     def settings(self, revision: Revision) -> Settings:
@@ -50,16 +48,6 @@ class Live:
             model=models.resolve(self.options.model, revision),
             options={"effort": effort, **limits.as_options(), "tools": tools.VERSION},
         )
-
-    @property
-    def spent(self) -> float:
-        """US dollars so far, faults and what was interrupted included."""
-        return self.desk.ledger.spent
-
-    def epochs(self, revision: Revision, task: Task, stack: Stack) -> Sequence[int] | None:
-        """Any number."""
-        del revision, task, stack
-        return None
 
     @asynccontextmanager
     async def ready(self, assignments: Sequence[Assignment]) -> AsyncIterator[None]:
@@ -77,8 +65,7 @@ class Live:
             self.options.tell(f"{revision.spelled}: the tool {name} cannot be offered by --solver live")
         for name in found.widened:
             self.options.tell(f"{revision.spelled}: {name}: its limits in parentheses are not kept")
-        for name in sorted({"permissionMode", "skills", "mcpServers"} & set(revision.acting_fields)):
-            self.options.tell(f"{revision.spelled}: {name} has no effect under --solver live")
+        self.tell_ignored(revision, NAME)
 
     async def solve(self, assignment: Assignment) -> Solution:
         """Let the model work until it is done, or a limit is reached; what is in the workspace then is the delivery."""

@@ -15,11 +15,11 @@ from evals.errors import NotStarted
 from evals.messages import models, notes
 from evals.messages.batches import Batches, message_of, request_name
 from evals.messages.client import Answer, TooLong, Watch
-from evals.messages.desk import Desk, frame_options
+from evals.messages.desk import AtDesk, Desk, frame_options
 from evals.messages.ledger import Meter
 from evals.messages.limits import limits_of
 from evals.messages.pricing import Tokens, tokens_of
-from evals.types import Assignment, Revision, Settings, Solution, SolverOptions, Stack, Task
+from evals.types import Assignment, Revision, Settings, Solution, SolverOptions
 
 NAME = "single-shot"
 
@@ -57,11 +57,9 @@ SCHEMA: dict[str, Any] = {
 
 
 @dataclass(kw_only=True)
-class SingleShot:
+class SingleShot(AtDesk):
     """Asks once; with `--batch`, for all trials together."""
 
-    options: SolverOptions
-    desk: Desk
     name: str = NAME
     _results: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -75,16 +73,6 @@ class SingleShot:
             model=models.resolve(self.options.model, revision),
             options={"effort": effort, "max_output_tokens": limits.output_tokens, "max_trial_cost": limits.cost},
         )
-
-    @property
-    def spent(self) -> float:
-        """US dollars so far, faults and what was interrupted included."""
-        return self.desk.ledger.spent
-
-    def epochs(self, revision: Revision, task: Task, stack: Stack) -> Sequence[int] | None:
-        """Any number."""
-        del revision, task, stack
-        return None
 
     @asynccontextmanager
     async def ready(self, assignments: Sequence[Assignment]) -> AsyncIterator[None]:
