@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from evals import workspace
 from evals.store import Key, Store
 from tests import stored
 
@@ -51,6 +50,3 @@ def _add(store: Store, revision: str, task: str, epoch: int, *, last: bool) -> N
         if not (last and revision == HEAD):
             document["scores"].append({"name": name, "value": 0.9, "reason": HOSTILE, "details": {}})
     store.add_trial(key, {**document, **change}, {"service": f"log {HOSTILE}\n"})
-
-
-__all__ = ["BASE", "BASE_RUN", "HEAD", "HEAD_RUN", "HOSTILE", "fill", "workspace"]
