@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from statistics import fmean
 from typing import Any
 
 from evals import headroom, metrics
@@ -46,6 +47,7 @@ def compare(base: Side, head: Side, pairing: Pairing, question: Question, gate: 
         "metrics": _other_metrics(pairing.pairs, offered, metric, question),
         "saturated": [p.task for p in pairing.pairs if metric.bounded and _is_saturated(p, metric)],
         "checks": _changed_checks(pairing.pairs),
+        "clauses": _clauses(pairing.pairs),
         "gate": {"fail_on": gate, "passed": passed},
     }
 
@@ -176,19 +178,38 @@ def _changed_checks(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
     for pair in pairs:
         base, head = _check_shares(pair.base), _check_shares(pair.head)
         for name in [name for name in base if name in head and base[name][1] != head[name][1]]:
-            row = {"task": pair.task, "check": name, "sentence": base[name][0]}
+            row = {"task": pair.task, "check": name, **base[name][0]}
             rows.append({**row, "base": base[name][1], "head": head[name][1]})
     rows.sort(key=lambda row: (-abs(row["head"] - row["base"]), row["task"], row["check"]))
     return rows[:_CHANGED_CHECKS]
 
 
-def _check_shares(trials: Iterable[Trial]) -> dict[str, tuple[str, float]]:
-    """Sentence and share of passes of each check."""
+def _clauses(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
+    """For each clause of the shipped prompt that some check is about: how many are, and the mean share of passes."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for pair in pairs:
+        base, head = _check_shares(pair.base), _check_shares(pair.head)
+        for name in [name for name in base if name in head]:
+            if clause := base[name][0]["clause"]:
+                found.setdefault(clause, []).append((base[name][1], head[name][1]))
+    rows = [
+        {
+            "clause": clause,
+            "checks": len(shares),
+            **dict(zip(("base", "head"), map(fmean, zip(*shares, strict=True)), strict=True)),
+        }
+        for clause, shares in found.items()
+    ]
+    return sorted(rows, key=lambda row: (-abs(row["head"] - row["base"]), row["clause"]))
+
+
+def _check_shares(trials: Iterable[Trial]) -> dict[str, tuple[dict[str, Any], float]]:
+    """What each check is about, and its share of passes."""
     counts: dict[str, list[int]] = {}
-    sentences: dict[str, str] = {}
+    about: dict[str, dict[str, Any]] = {}
     for trial in trials:
         if trial.fault is None:
             for check in trial.scores[metrics.PRIMARY]["details"]["checks"]:
                 counts.setdefault(check["id"], []).append(check["outcome"] == "passed")
-                sentences[check["id"]] = check["sentence"]
-    return {name: (sentences[name], sum(passed) / len(passed)) for name, passed in counts.items()}
+                about[check["id"]] = {name: check.get(name) for name in ("sentence", "norm", "clause")}
+    return {name: (about[name], sum(passed) / len(passed)) for name, passed in counts.items()}

@@ -7,15 +7,13 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Literal, Protocol
 
 import anyio
 
 import evals
-from evals import digests, plugins, trial
+from evals import digests, graders, plugins, trial
 from evals.environments import Environments
 from evals.errors import EvalsError, InputError, NotStarted
 from evals.store import Key, Store, Trial
@@ -27,7 +25,6 @@ State = Literal["done", "regrade", "solve"]
 Epochs = int | Mapping[tuple[str, str], int] | None
 """How many epochs: of each task, by task and stack, or as many as the solver offers."""
 
-_GRADERS = ("scorers/**/*", "arena/**/*", "sandboxes/**/*")
 _ASSUMED_SECONDS = 60.0
 
 
@@ -59,9 +56,10 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run consists of."""
+    """What a run consists of, and the scorers that grade it."""
 
     items: tuple[Item, ...]
+    scorers: tuple[Scorer, ...]
 
     @property
     def todo(self) -> list[Item]:
@@ -74,18 +72,6 @@ class Plan:
         return sum(known) + _ASSUMED_SECONDS * (len(self.todo) - len(known)), len(known)
 
 
-@cache
-def graders_digest() -> str:
-    """Identity of everything of ours that decides a grade."""
-    package = Path(str(resources.files("evals")))
-    return digests.of_files(digests.folder_files(package, _GRADERS))
-
-
-def grading_digest(task: Task, stack: Stack) -> str:
-    """Identity of all that a grade depends on beside the workspace."""
-    return digests.of_json([task.digest, stack.digest, graders_digest()])
-
-
 def load_stacks(tasks: Iterable[Task], wanted: list[str], environments: Environments) -> dict[str, Stack]:
     """The stacks that the tasks are to be built with, by name."""
     offered = sorted({name for task in tasks for name in task.stacks})
@@ -93,11 +79,6 @@ def load_stacks(tasks: Iterable[Task], wanted: list[str], environments: Environm
     if unknown:
         raise InputError(f"--stack {unknown[0]}: no task here offers it; there are: {', '.join(offered)}")
     return {name: plugins.factory("stacks", name)(environments) for name in wanted or offered}
-
-
-def load_scorers(environments: Environments) -> tuple[Scorer, ...]:
-    """Every scorer there is."""
-    return tuple(plugins.factory("scorers", name)(environments) for name in plugins.names("scorers"))
 
 
 def _epochs(solver: Solver, revision: Revision, task: Task, stack: Stack, wanted: int | None) -> list[int]:
@@ -128,10 +109,10 @@ def _key(revision: Revision, task: Task, stack: Stack, solver: Solver, epoch: in
     )
 
 
-def _item(store: Store, planned: Planned, *, again: bool) -> Item:
-    """What there is to do for a trial."""
+def _item(store: Store, planned: Planned, wanted: frozenset[str], *, again: bool) -> Item:
+    """What there is to do for a trial; one that lacks a wanted score is graded anew."""
     current = store.current(planned.key, planned.grading)
-    if current is not None and not again:
+    if current is not None and not again and (current.fault is not None or wanted <= set(current.scores)):
         return Item(planned=planned, state="done", have=current)
     attempts = store.trials_of(planned.key)
     seconds = sum(attempts[-1].document["timings"].values()) if attempts else None
@@ -153,11 +134,12 @@ def plan(
     stacks: dict[str, Stack],
     solver: Solver,
     *,
+    scorers: tuple[Scorer, ...],
     epochs: Epochs,
     again: bool = False,
 ) -> Plan:
     """Every trial of the run, and what has to be done for it. `again` solves what is there already too."""
-    items = []
+    items, scores = [], graders.scores(scorers)
     for task in tasks:
         for stack in (stacks[name] for name in task.stacks if name in stacks):
             wanted = epochs[task.id, stack.name] if isinstance(epochs, Mapping) else epochs
@@ -169,12 +151,12 @@ def plan(
                     task=task,
                     stack=stack,
                     solver=solver,
-                    grading=grading_digest(task, stack),
+                    grading=graders.grading(task, stack),
                 )
-                items.append(_item(store, planned, again=again))
+                items.append(_item(store, planned, scores, again=again))
     if not items:
         raise InputError(_nothing(revision, solver))
-    return Plan(items=tuple(items))
+    return Plan(items=tuple(items), scorers=scorers)
 
 
 def _nothing(revision: Revision, solver: Solver) -> str:
@@ -186,11 +168,11 @@ def _nothing(revision: Revision, solver: Solver) -> str:
     return "there is nothing to run: no task matches"
 
 
-def prepare(plan_: Plan, scorers: tuple[Scorer, ...]) -> None:
+def prepare(plan_: Plan) -> None:
     """Install what stacks and scorers need."""
     for stack in {item.planned.stack.name: item.planned.stack for item in plan_.items}.values():
         stack.prepare()
-    for scorer in scorers:
+    for scorer in plan_.scorers:
         getattr(scorer, "prepare", lambda: None)()
 
 
@@ -271,12 +253,13 @@ def new_run(store: Store, plan_: Plan, command: list[str]) -> tuple[str, Path]:
     return run_id, store.add_run(document)
 
 
-def make_bench(store: Store, sandbox: Sandbox, scorers: tuple[Scorer, ...], slots: int) -> Bench:
+def make_bench(store: Store, sandbox: Sandbox, plan_: Plan, slots: int) -> Bench:
     """What trials are run with."""
+    root = plan_.items[0].planned.task.root
     return Bench(
         store=store,
         sandbox=sandbox,
-        scorers=scorers,
-        graders=graders_digest(),
+        scorers=plan_.scorers,
+        graders=graders.digest(root),
         slots=anyio.CapacityLimiter(slots),
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -104,7 +105,7 @@ async def run(planned: Planned, bench: Bench, tell: Tell) -> Trial:
     record = _Record(planned=planned, bench=bench, tell=tell)
     try:
         delivery = await _deliver(record)
-        scored = await _score(record, delivery)
+        scored = await score(delivery, bench.scorers, bench.sandbox, bench.slots, record.stage)
     except Fault as fault:
         return _save(record, [], fault)
     return _save(record, scored, None)
@@ -156,45 +157,53 @@ def _solution_document(solution: Solution) -> dict[str, Any]:
 
 
 def _freeze(record: _Record, files: Mapping[str, bytes]) -> Delivery:
-    digest, archive = record.bench.store.add_workspace(dict(files))
-    record.workspace = {"digest": digest, "files": {path: len(data) for path, data in sorted(files.items())}}
+    delivery = frozen(files, record.planned.task, record.planned.stack, record.bench.store)
+    record.workspace = {"digest": delivery.digest, "files": {path: len(data) for path, data in sorted(files.items())}}
+    record.seed = delivery.seed
+    return delivery
+
+
+def frozen(files: Mapping[str, bytes], task: Task, stack: Stack, store: Store) -> Delivery:
+    """A workspace as scorers get it, kept in a store."""
+    digest, archive = store.add_workspace(dict(files))
     # Not known before the workspace is: nothing in it can be made to fit the checks' data.
-    record.seed = hashlib.sha256(f"{digest}{record.planned.task.digest}".encode()).hexdigest()[:16]
+    seed = hashlib.sha256(f"{digest}{task.digest}".encode()).hexdigest()[:16]
     return Delivery(
-        task=record.planned.task,
-        stack=record.planned.stack,
-        archive=archive,
-        digest=digest,
-        files=files,
-        seed=record.seed,
-        scratch=record.bench.store.scratch,
+        task=task, stack=stack, archive=archive, digest=digest, files=files, seed=seed, scratch=store.scratch
     )
 
 
-async def _score(record: _Record, delivery: Delivery) -> list[Scored]:
-    """All scorers, side by side as far as there are free slots."""
+Stage = Callable[[str], AbstractContextManager[None]]
+"""What surrounds the work of a scorer, by its name."""
+
+
+async def score(
+    delivery: Delivery, scorers: Sequence[Scorer], sandbox: Sandbox, slots: anyio.CapacityLimiter, stage: Stage
+) -> list[Scored]:
+    """All scorers, side by side as far as there are free slots; raises the first `Fault`."""
     found: dict[str, Scored] = {}
     faults: list[Fault] = []
 
     async def one(scorer: Scorer) -> None:
-        async with record.bench.slots:
+        async with slots:
             try:
-                with record.stage(scorer.name):
-                    found[scorer.name] = await scorer.score(delivery, record.bench.sandbox)
+                with stage(scorer.name):
+                    found[scorer.name] = await scorer.score(delivery, sandbox)
             except Fault as fault:
                 faults.append(fault)
 
     async with anyio.create_task_group() as group:
-        for scorer in record.bench.scorers:
+        for scorer in scorers:
             group.start_soon(one, scorer)
     if faults:
         raise faults[0]
-    return [found[scorer.name] for scorer in record.bench.scorers]
+    return [found[scorer.name] for scorer in scorers]
 
 
 def composite(scores: Mapping[str, float], weights: Mapping[str, float]) -> float:
     """The weighted mean of scores, by the task's weights, which add up to 1."""
-    return sum(weight * scores[name] for name, weight in weights.items())
+    # Weights that add up to 1 as a reader sees them may be a rounding error above it.
+    return min(1.0, math.fsum(weight * scores[name] for name, weight in weights.items()))
 
 
 def _save(record: _Record, scored: list[Scored], fault: Fault | None) -> Trial:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from evals.arena.collection import Collected
+from evals.benchmark import Check as Check  # noqa: PLC0414 (offered here too)
+from evals.benchmark import Task as Task  # noqa: PLC0414 (offered here too)
 
 MIB = 1024 * 1024
 
@@ -41,42 +43,6 @@ class Revision:
     def short(self) -> str:
         """The first 12 hex digits of the digest."""
         return self.digest[:12]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One fact that acceptance establishes, with the sentence of the instruction that asks for it."""
-
-    id: str
-    sentence: str
-    dimension: str
-    weight: float
-    kept_because: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """A benchmark task, read and checked.
-
-    `digest` covers all of the folder but the reference solution, mutants and cheats; `solve_digest`
-    covers only what a solver sees, so that a grader can change without new solutions being paid for.
-    """
-
-    id: str
-    title: str
-    version: str
-    path: Path
-    instruction: str
-    stacks: tuple[str, ...]
-    checks: tuple[Check, ...]
-    weights: Mapping[str, float]
-    service_env: Mapping[str, str]
-    check_seconds: float
-    solve_seconds: float
-    acceptance_seconds: float
-    own_tests_seconds: float
-    digest: str
-    solve_digest: str
 
 
 @dataclass(frozen=True, kw_only=True)

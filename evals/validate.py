@@ -49,7 +49,10 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What the measuring is done with. `load` is the number of busy processes beside the oracle's runs.
+    """What the measuring is done with.
+
+    `load` is the number of busy processes beside the oracle's runs, of which `jobs` go on at a time; a card's `load`
+    counts both: what disturbs one run.
 
     `acceptance` judges all deliveries; `others` are the other scorers, which cheats have to fool as well.
     """
@@ -93,7 +96,7 @@ async def measure(subject: Subject, bench: Bench, parts: Collection[str] = tuple
     if "oracle" in parts:
         with _load(bench.load):
             runs = {f"oracle {n + 1}": subject.reference for n in range(bench.runs)}
-            await _stage(subject, bench, found, runs, jobs=1)
+            await _stage(subject, bench, found, runs)
     if "nop" in parts:
         await _stage(subject, bench, found, {"nop": subject.stack.starting_files()})
     if "solutions" in parts:
@@ -258,7 +261,7 @@ def _oracle_part(bench: Bench, found: _Found) -> dict[str, Any]:
     flakes = sorted({check for failed in runs for check in failed})
     return {
         "runs": len(runs),
-        "load": bench.load,
+        "load": bench.load + min(bench.jobs, bench.runs) - 1,
         "passed": sum(1 for failed in runs if not failed),
         "flakes": {check: sum(1 for failed in runs if check in failed) for check in flakes},
     }

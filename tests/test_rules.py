@@ -13,7 +13,7 @@ from evals import plugins
 from evals.store import Key
 from tests.project import ROOT, Evals
 
-COMMANDS = "run|list|show|rescore|validate|compare|plan|ablate|record|report|view|init|doctor|export"
+COMMANDS = "run|list|show|rescore|validate|compare|plan|ablate|record|report|view|init|doctor|export|grade"
 SOURCES = sorted((ROOT / "evals").rglob("*.py"))
 
 
@@ -30,7 +30,8 @@ def test_files_and_functions_stay_short(path: Path) -> None:
 
 def test_plugins_are_found_by_their_files() -> None:
     assert plugins.names("solvers") == ["claude-code", "live", "nop", "oracle", "recorded", "single-shot"]
-    assert plugins.names("scorers") == ["acceptance", "attacks", "deliverables", "lint", "own_tests", "types"]
+    usual = ["acceptance", "attacks", "deliverables", "lint", "own_tests", "types"]
+    assert plugins.names("scorers") == sorted([*usual, "efficiency", "maintainability", "test_strength"])
     assert plugins.names("stacks") == ["python-fastapi"]
     assert plugins.names("sandboxes") == ["bubblewrap"]
 
@@ -43,10 +44,10 @@ def test_the_trial_schema_has_the_keys_fields() -> None:
 def test_the_task_schema_weighs_what_the_scorers_give() -> None:
     schema = json.loads(resources.files("evals.schemas").joinpath("task.schema.json").read_text())
     weights = schema["properties"]["metadata"]["properties"]["evals"]["properties"]["weights"]["required"]
+    from evals import graders
     from evals.environments import Environments
-    from evals.runner import load_scorers
 
-    given = {name for scorer in load_scorers(Environments(cache=Path("unused"))) for name in scorer.gives}
+    given = graders.scores(graders.load(Environments(cache=Path("unused")), Path("unused")))
     assert set(weights) == given
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evals.scorers import acceptance, deliverables, density, own_tests, types
+from evals.scorers import acceptance, deliverables, density, own_tests, pytest_options, types
 from evals.trial import composite
 from evals.types import Check, Finished
 
@@ -84,10 +84,11 @@ def test_coverage_says_whether_the_bar_is_met() -> None:
 
 def test_only_harmless_pytest_settings_are_kept() -> None:
     pyproject = b'[tool.pytest.ini_options]\nasyncio_mode = "auto"\naddopts = "-k nothing"\npythonpath = ["src", "."]\n'
-    assert own_tests.kept_settings({"pyproject.toml": pyproject}) == {"asyncio_mode": "auto", "pythonpath": "src ."}
+    kept = {"asyncio_mode": "auto", "pythonpath": "src ."}
+    assert pytest_options.kept_settings({"pyproject.toml": pyproject}) == kept
     ini = b"[pytest]\nasyncio_mode = strict\nxfail_strict = false\n"
-    assert own_tests.kept_settings({"pytest.ini": ini}) == {"asyncio_mode": "strict"}
-    assert own_tests.kept_settings({"pyproject.toml": b"[tool", "tox.ini": b"\xff[", "setup.cfg": b"x"}) == {}
+    assert pytest_options.kept_settings({"pytest.ini": ini}) == {"asyncio_mode": "strict"}
+    assert pytest_options.kept_settings({"pyproject.toml": b"[tool", "tox.ini": b"\xff[", "setup.cfg": b"x"}) == {}
 
 
 def test_silencing_comments_are_taken_out_and_counted() -> None:

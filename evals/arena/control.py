@@ -17,6 +17,7 @@ from evals.arena.places import MAIN, Owner
 from evals.arena.spec import Spec
 
 _FIRST_PORT = 18000
+_DRAIN_SECONDS = 0.05
 
 
 class ControlError(Exception):
@@ -99,6 +100,8 @@ class Control:
 
     async def do_log(self, instance: int) -> str:
         """What it has printed so far."""
+        # What it wrote before the request may still be in the pipe: whoever reads that gets a turn first.
+        await asyncio.sleep(_DRAIN_SECONDS)
         return self._instance(instance).log()
 
     async def do_find(self, instance: int, needles: list[str]) -> dict[str, list[str]]:
@@ -112,7 +115,7 @@ class Control:
     async def do_lock(self, instance: int) -> None:
         """Hold the instance's database under an exclusive lock of SQLite, as another process would."""
         folder = str(self._instance(instance).state_folder)
-        helper = await self._helper("database_lock", [(folder, "/state")])
+        helper = await self._helper("database", [(folder, "/state")])
         self._locks[instance] = helper
         answer = await helper.ask({"do": "lock"})
         if "error" in answer:
@@ -121,11 +124,25 @@ class Control:
 
     async def do_drop_tables(self, instance: int) -> None:
         """Drop every table of the instance's database."""
-        helper = await self._helper("database_lock", [(str(self._instance(instance).state_folder), "/state")])
-        answer = await helper.ask({"do": "drop"})
+        await self._of_database(instance, {"do": "drop"})
+
+    async def do_rows(self, instance: int, text: str) -> list[dict[str, str]]:
+        """The rows of the instance's database that hold a text."""
+        rows: list[dict[str, str]] = (await self._of_database(instance, {"do": "rows", "text": text}))["rows"]
+        return rows
+
+    async def do_twice(self, instance: int, text: str) -> bool:
+        """Whether the instance's database would take a second row like the one that holds a text."""
+        return bool((await self._of_database(instance, {"do": "twice", "text": text}))["twice"])
+
+    async def _of_database(self, instance: int, request: dict[str, Any]) -> dict[str, Any]:
+        """Ask about the instance's database, in a helper of its own."""
+        helper = await self._helper("database", [(str(self._instance(instance).state_folder), "/state")])
+        answer = await helper.ask(request)
         await helper.close()
         if "error" in answer:
             raise ControlError(answer["error"])
+        return answer
 
     async def do_unlock(self, instance: int) -> None:
         """Give the database back."""

@@ -11,6 +11,7 @@ solution/              the reference solution
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -20,8 +21,9 @@ from evals import digests, schema
 from evals.errors import InputError
 from evals.types import Check, Stack, Task
 
-_CHECK_FUNCTION = re.compile(r"^def (test_\w+)\(", re.MULTILINE)
 _GRADED = ("task.toml", "instruction.md", "environment/**/*", "tests/**/*")
+_OF_HARBOR = "tests/test.sh"
+"""Only calls `evals grade`: no part of a grade."""
 _SOLVED = ("instruction.md", "environment/**/*")
 
 
@@ -52,19 +54,30 @@ def flat(text: str) -> str:
     return re.sub(r"[\s|*`]+", " ", text).strip()
 
 
+def _written(file: Path) -> set[str]:
+    """The checks that a file defines, or imports from another task's."""
+    try:
+        tree = ast.parse(file.read_text("utf-8"))
+    except (SyntaxError, UnicodeDecodeError, ValueError) as error:
+        raise InputError(f"{file}: is not Python: {error}") from None
+    names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return {name for name in names if name.startswith("test_")}
+
+
 def _manifest_problems(path: Path, raw: list[dict[str, Any]], instruction: str) -> list[str]:
     said = flat(instruction)
     ids = [check["id"] for check in raw]
-    written = {
-        name for file in path.parent.glob("checks_*.py") for name in _CHECK_FUNCTION.findall(file.read_text("utf-8"))
-    }
+    written = {name for file in path.parent.glob("checks_*.py") for name in _written(file)}
     found = [f"{path}: check {name}: is listed twice" for name in sorted(set(ids)) if ids.count(name) > 1]
     found += [f"{path}: check {name}: no checks_*.py defines it" for name in sorted(set(ids) - written)]
     found += [f"{path}: check {name}: is defined, but not listed" for name in sorted(written - set(ids))]
     found += [
         f"{path}: check {check['id']}: sentence: found {check['sentence']!r}, which instruction.md does not say"
         for check in raw
-        if flat(check["sentence"]) not in said
+        if "sentence" in check and flat(check["sentence"]) not in said
     ]
     return found
 
@@ -77,9 +90,11 @@ def _checks(path: Path, instruction: str) -> tuple[Check, ...]:
     return tuple(
         Check(
             id=c["id"],
-            sentence=c["sentence"],
+            sentence=c["sentence"] if "sentence" in c else c["expects"],
             dimension=c["dimension"],
             weight=float(c.get("weight", 1.0)),
+            norm=c.get("norm"),
+            clause=c.get("clause"),
             kept_because=c.get("kept_because"),
         )
         for c in raw
@@ -90,6 +105,26 @@ def _check_weights(weights: dict[str, float], path: Path) -> None:
     total = sum(weights.values())
     if abs(total - 1) > 1e-6:
         raise InputError(f"{path}: metadata.evals.weights: found a sum of {total:g}; the weights must add up to 1")
+
+
+def _shared(path: Path, names_of_others: list[str]) -> tuple[Path, ...]:
+    """Where the checks of other tasks are that this one's import."""
+    found = tuple(path.parent / name / "tests" for name in names_of_others)
+    for folder_of_checks in found:
+        if not folder_of_checks.is_dir():
+            there = ", ".join(sorted(other.parent.name for other in path.parent.glob("*/tests")))
+            field = f"{path / 'task.toml'}: metadata.evals.checks.shared"
+            raise InputError(f"{field}: found {folder_of_checks.parent.name!r}, which is no task; there are: {there}")
+    return found
+
+
+def _digest(path: Path, shared: tuple[Path, ...]) -> str:
+    files = digests.folder_files(path, _GRADED)
+    files.pop(_OF_HARBOR, None)
+    for folder_of_checks in shared:
+        others = digests.folder_files(folder_of_checks, ("checks_*.py",))
+        files |= {f"{folder_of_checks.parent.name}/{name}": data for name, data in others.items()}
+    return digests.of_files(files)
 
 
 def load(name: str, root: Path) -> Task:
@@ -104,6 +139,8 @@ def load(name: str, root: Path) -> Task:
         instruction = (path / "instruction.md").read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path / 'instruction.md'}: cannot be read: {error}") from None
+    checking = ours.get("checks", {})
+    shared = _shared(path, checking.get("shared", []))
     return Task(
         id=name,
         title=settings["task"]["description"],
@@ -114,11 +151,14 @@ def load(name: str, root: Path) -> Task:
         checks=_checks(path / "tests" / "manifest.toml", instruction),
         weights=ours["weights"],
         service_env=ours["service"]["env"],
+        shared_checks=shared,
+        any_errors=checking.get("errors") == "json",
+        many_clients=checking.get("clients") == "many",
         check_seconds=float(ours["limits"]["check_sec"]),
         solve_seconds=float(settings["agent"]["timeout_sec"]),
         acceptance_seconds=float(settings["verifier"]["timeout_sec"]),
         own_tests_seconds=float(ours["limits"]["own_tests_sec"]),
-        digest=digests.of_files(digests.folder_files(path, _GRADED)),
+        digest=_digest(path, shared),
         solve_digest=digests.of_files(digests.folder_files(path, _SOLVED)),
     )
 

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from evals.cli import comparing, config, hosting, reporting, running, setting_up, solving
+from evals.cli import comparing, config, grading, hosting, reporting, running, setting_up, solving
 from evals.cli.options import BAD_INPUT, NOT_MEASURED, app, say
 from evals.errors import EnvironmentFault, EvalsError, InputError
 
-__all__ = ["app", "comparing", "hosting", "main", "reporting", "running", "setting_up", "solving"]
+__all__ = ["app", "comparing", "grading", "hosting", "main", "reporting", "running", "setting_up", "solving"]
 
 
 def _version(value: bool) -> None:

@@ -50,6 +50,10 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="where trials are k
 Root = Annotated[Path, typer.Option("--root", help="the folder that holds agents/ and fixtures/")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 
+Scorers = Annotated[
+    list[str] | None,
+    typer.Option("--scorers", help="efficiency, test_strength, maintainability or all, beside the usual scorers"),
+]
 MetricName = Annotated[str, typer.Option("--metric", help="what the verdict is about, such as composite or all_pass")]
 Margin = Annotated[float, typer.Option(min=0, help="a difference that does not matter")]
 Alpha = Annotated[float, typer.Option(min=0.0001, max=0.5, help="the accepted rate of false verdicts")]
@@ -136,6 +140,7 @@ def request_of(
     output: Path,
     root: Path,
     resume: bool = True,
+    scorers: list[str] | None = None,
 ) -> Request:
     """What a run is asked for; the solver is said in the first line of the output."""
     from evals.commands.running import Request
@@ -155,5 +160,6 @@ def request_of(
         root=root,
         cache=cache(),
         resume=resume,
+        scorers=tuple(scorers or ()),
         command=tuple(sys.argv[1:]),
     )

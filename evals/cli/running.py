@@ -24,6 +24,7 @@ from evals.cli.options import (
     MetricName,
     Output,
     Root,
+    Scorers,
     Stacks,
     Tasks,
     app,
@@ -52,6 +53,7 @@ def run(
     root: Root = Path(),
     as_json: Json = False,
     resume: Annotated[bool, typer.Option(help="do only what is missing; --no-resume solves everything again")] = True,
+    scorers: Scorers = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan and its expected cost")] = False,
     against: Annotated[str | None, typer.Option(help="a revision to run as well, and to compare with")] = None,
     until_verdict: Annotated[
@@ -66,7 +68,7 @@ def run(
     """Solve tasks with an agent, grade what it delivers, keep and print the results."""
     from evals.commands import running as commands
 
-    request = request_of(agent, task, stack, epochs, choice, jobs, output, root, resume)
+    request = request_of(agent, task, stack, epochs, choice, jobs, output, root, resume, scorers)
     live = sys.stderr.isatty() and not as_json
     _check_together(against, until_verdict, dry_run)
     if dry_run:
@@ -207,6 +209,7 @@ def rescore(
     jobs: Jobs = None,
     output: Output = Path("reports"),
     root: Root = Path(),
+    scorers: Scorers = None,
     as_json: Json = False,
 ) -> None:
     """Grade the stored workspaces of a run again, without solving."""
@@ -214,6 +217,7 @@ def rescore(
 
     request = commands.Rescore(
         run=run_id,
+        scorers=tuple(scorers or ()),
         jobs=jobs or os.cpu_count() or 1,
         output=output,
         root=root,

@@ -52,7 +52,7 @@ def init(
         print(f"{'made' if new else 'left'}  {path}")
 
 
-new = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make an agent or a task to begin with.")
+new = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Make an agent, a task or a scorer to begin with.")
 app.add_typer(new, name="new")
 
 Name = Annotated[str, typer.Argument(help="its name: letters, digits, - and _")]
@@ -73,3 +73,11 @@ def new_task(name: Name, root: Root = Path()) -> None:
 
     for path in founding.task(root, name):
         print(path)
+
+
+@new.command("scorer")
+def new_scorer(name: Name, root: Root = Path()) -> None:
+    """Make fixtures/scorers/NAME.py, a scorer that works and runs with every trial. Change it from there."""
+    from evals.commands import founding
+
+    print(founding.scorer(root, name))

@@ -70,7 +70,7 @@ def ablate(request: Request, question: Question, chosen: list[Clause], *, tell: 
     works = [whole] + [replace(whole, revision=clauses.without(source, clause).revision()) for clause in chosen]
     with Store(request.output) as store:
         plans = [plan_of(work, store, request.epochs, again=not request.resume) for work in works]
-        trials = execute_together(plans, request, store, environments, tell=tell, live=live)
+        trials = execute_together(plans, request, store, tell=tell, live=live)
     sides = [side_of(work, found) for work, found in zip(works, trials, strict=True)]
     pairings = [(side, pair(sides[0], side)) for side in sides[1:]]
     documents = compare.compare_each(sides[0], pairings, question)

@@ -1,4 +1,4 @@
-"""`evals init`, `evals new`: a repository, an agent, a task to begin with. Nothing that is there is overwritten."""
+"""`evals init`, `evals new`: a repository, and parts of one, to begin with. Nothing that is there is overwritten."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from evals import graders, plugins
 from evals.catalog import agents, tasks
 from evals.errors import EnvironmentFault, InputError
 
@@ -80,6 +81,19 @@ def agent(root: Path, spelled: str) -> Path:
     return path
 
 
+def scorer(root: Path, name: str) -> Path:
+    """A new scorer of the project's own, which works: the share of functions with a docstring."""
+    _check(name)
+    module = name.replace("-", "_").lower()
+    if module in plugins.names("scorers"):
+        raise InputError(f"{name!r}: is a scorer of evals already; choose another name")
+    path = graders.folder(root) / f"{module}.py"
+    text = _skeleton().joinpath("scorer.py.txt").read_text("utf-8").replace("NAME", module)
+    if not _write(path, text):
+        raise InputError(f"{path}: is there already")
+    return path
+
+
 def task(root: Path, name: str) -> list[Path]:
     """A new task that is whole: the reference solution passes its checks, and a delivery of nothing passes none."""
     _check(name)
@@ -87,7 +101,8 @@ def task(root: Path, name: str) -> list[Path]:
     if folder.exists():
         raise InputError(f"{folder}: is there already")
     texts = {
-        path: text.replace("evals/NAME", f"evals/{name}") for path, text in _tree(_skeleton().joinpath("task"), "")
+        path: text.replace("evals/NAME", f"evals/{name}").replace("grade NAME", f"grade {name}")
+        for path, text in _tree(_skeleton().joinpath("task"), "")
     }
     stack = resources.files("evals.stacks").joinpath("data", "python-fastapi.requirements.txt")
     texts["environment/requirements.txt"] = stack.read_text("utf-8")

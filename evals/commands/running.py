@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from evals import plugins, runner
+from evals import graders, plugins, runner
 from evals.catalog import agents, tasks
 from evals.commands.costs import Cost, expected
 from evals.environments import Environments
@@ -21,7 +21,7 @@ from evals.reports import terminal
 from evals.runner import Executed, Item, Plan
 from evals.store import Store, Trial
 from evals.trial import Planned
-from evals.types import Revision, Solver, SolverOptions, Stack, Task
+from evals.types import Revision, Scorer, Solver, SolverOptions, Stack, Task
 
 Tell = Callable[[str], None]
 
@@ -42,6 +42,7 @@ class Request:
     cache: Path
     resume: bool
     command: tuple[str, ...]
+    scorers: tuple[str, ...] = ()
 
     @cached_property
     def made_solver(self) -> Solver:
@@ -55,6 +56,7 @@ class Rescore:
     """What `evals rescore` is asked for."""
 
     run: str
+    scorers: tuple[str, ...]
     jobs: int
     output: Path
     root: Path
@@ -81,6 +83,7 @@ class Work:
     tasks: list[Task]
     stacks: dict[str, Stack]
     solver: Solver
+    scorers: tuple[Scorer, ...]
 
 
 def work_of(agent: str, request: Request, environments: Environments) -> Work:
@@ -91,12 +94,14 @@ def work_of(agent: str, request: Request, environments: Environments) -> Work:
         environments.tell(f"{revision.spelled}: front matter fields that are not known, and have no effect: {names}")
     wanted = tasks.load_all(list(dict.fromkeys(request.tasks)), request.root)
     stacks = runner.load_stacks(wanted, list(request.stacks), environments)
-    return Work(revision=revision, tasks=wanted, stacks=stacks, solver=request.made_solver)
+    scorers = graders.load(environments, request.root, request.scorers, wanted)
+    return Work(revision=revision, tasks=wanted, stacks=stacks, solver=request.made_solver, scorers=scorers)
 
 
 def plan_of(work: Work, store: Store, epochs: runner.Epochs, *, again: bool = False) -> Plan:
     """Every trial of so many epochs, and what is to be done for it."""
-    return runner.plan(store, work.revision, work.tasks, work.stacks, work.solver, epochs=epochs, again=again)
+    parts = (work.revision, work.tasks, work.stacks, work.solver)
+    return runner.plan(store, *parts, scorers=work.scorers, epochs=epochs, again=again)
 
 
 def _plan(request: Request, store: Store, environments: Environments) -> Plan:
@@ -104,14 +109,13 @@ def _plan(request: Request, store: Store, environments: Environments) -> Plan:
     return plan_of(work, store, request.epochs, again=not request.resume)
 
 
-def execute(plan: Plan, store: Store, environments: Environments, *, jobs: int, tell: Tell, live: bool) -> Executed:
+def execute(plan: Plan, store: Store, *, jobs: int, tell: Tell, live: bool) -> Executed:
     """Run what a plan lacks."""
-    scorers = runner.load_scorers(environments)
     if not plan.todo:
         return Executed(trials={item.planned.key: item.have for item in plan.items if item.have}, not_started={})
-    runner.prepare(plan, scorers)
+    runner.prepare(plan)
     sandbox = plugins.factory("sandboxes", "bubblewrap")()
-    bench = runner.make_bench(store, sandbox, scorers, slots=_slots(plan, jobs))
+    bench = runner.make_bench(store, sandbox, plan, slots=_slots(plan, jobs))
     with terminal.progress(len(plan.todo), live=live) as watcher:
         return anyio.run(_run_all, plan, bench, watcher, jobs, tell)
 
@@ -126,17 +130,16 @@ def execute_together(
     plans: Sequence[Plan],
     request: Request,
     store: Store,
-    environments: Environments,
     *,
     tell: Tell,
     live: bool,
 ) -> list[list[Trial]]:
     """Run what several plans lack as one run, side by side; the trials of each plan, without those not begun."""
-    both = Plan(items=tuple(item for plan in plans for item in plan.items))
+    both = Plan(items=tuple(item for plan in plans for item in plan.items), scorers=plans[0].scorers)
     if both.todo:
         _tell_cost(both, request, store, tell)
         runner.new_run(store, both, list(request.command))
-    executed = execute(both, store, environments, jobs=request.jobs, tell=tell, live=live)
+    executed = execute(both, store, jobs=request.jobs, tell=tell, live=live)
     for line in not_started(both, executed):
         tell(line)
     return [trials_of(plan, executed) for plan in plans]
@@ -183,7 +186,7 @@ def run(request: Request, *, tell: Tell, live: bool) -> Result:
             tell(f"{have} of {len(plan.items)} trials are in {request.output} already")
         _tell_cost(plan, request, store, tell)
         run_id, path = runner.new_run(store, plan, list(request.command))
-        executed = execute(plan, store, environments, jobs=request.jobs, tell=tell, live=live)
+        executed = execute(plan, store, jobs=request.jobs, tell=tell, live=live)
         lines = not_started(plan, executed)
         return Result(run_id=run_id, path=path, trials=trials_of(plan, executed), not_started=lines)
 
@@ -238,7 +241,7 @@ def _regrade_item(trial: Trial, root: Path, known: dict[str, Task], stacks: dict
         task=task,
         stack=stack,
         solver=solver,
-        grading=runner.grading_digest(task, stack),
+        grading=graders.grading(task, stack),
         solved=trial,
     )
     return Item(planned=planned, state="regrade", have=None)
@@ -281,11 +284,13 @@ def rescore(request: Rescore, *, tell: Tell, live: bool) -> Result:
         earlier = _latest_solved(store, store.run(request.run))
         known: dict[str, Task] = {}
         names = sorted({trial.key.task for trial in earlier})
-        stacks = runner.load_stacks(tasks.load_all(names, request.root), [], environments)
+        graded = tasks.load_all(names, request.root)
+        stacks = runner.load_stacks(graded, [], environments)
         items = tuple(_regrade_item(trial, request.root, known, stacks) for trial in earlier)
-        plan = Plan(items=items)
+        scorers = graders.load(environments, request.root, request.scorers, graded)
+        plan = Plan(items=items, scorers=scorers)
         run_id, path = runner.new_run(store, plan, list(request.command))
-        trials = trials_of(plan, execute(plan, store, environments, jobs=request.jobs, tell=tell, live=live))
+        trials = trials_of(plan, execute(plan, store, jobs=request.jobs, tell=tell, live=live))
         changes = tuple(line for old, new in zip(earlier, trials, strict=True) for line in _changes(old, new))
         return Result(run_id=run_id, path=path, trials=trials, changes=changes)
 

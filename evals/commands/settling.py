@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from evals import compare, digests, runner, schema
+from evals import compare, digests, graders, schema
 from evals.commands.running import Request, Work, execute_together, plan_of, side_of, work_of
 from evals.environments import Environments
 from evals.errors import InputError
@@ -89,7 +89,7 @@ def settle(request: Request, settling: Settling, *, tell: Tell, live: bool) -> S
             if ended:
                 raise InputError(f"--max-cost {settling.max_cost:g}: {ended}, before there is anything to compare")
             todo = {item.planned.key for plan in plans for item in plan.todo}
-            trials = execute_together(plans, request, store, environments, tell=tell, live=live)
+            trials = execute_together(plans, request, store, tell=tell, live=live)
             if any(len(found) < len(plan.items) for found, plan in zip(trials, plans, strict=True)):
                 ended = "the budget has no room for the whole round"
                 break
@@ -135,7 +135,7 @@ def _offered(work: Work, place: Place, limit: int) -> int:
 def _has(work: Work, place: Place, store: Store) -> int:
     """How many of the base's epochs, from the first on, the store has graded as they would be graded now."""
     task, stack = _parts(work, place)
-    grading = runner.grading_digest(task, stack)
+    grading = graders.grading(task, stack)
     settings = work.solver.settings(work.revision)
     found = {
         trial.key.epoch

@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 
-from evals import headroom, plugins, runner, schema, workspace
+from evals import graders, headroom, plugins, schema, workspace
 from evals import validate as validation
 from evals.catalog import cheats, mutants, recordings, tasks
 from evals.environments import Environments
@@ -44,7 +44,7 @@ class Validation:
 def validate(request: Validation, *, tell: Tell, write: Path | None) -> list[dict[str, Any]]:
     """The report cards of the tasks' graders; with `write`, kept in that folder, each as soon as it is there."""
     environments = Environments(cache=request.cache, tell=tell)
-    scorers = {scorer.name: scorer for scorer in runner.load_scorers(environments)}
+    scorers = {scorer.name: scorer for scorer in graders.load(environments, request.root)}
     with Store(request.output) as store:
         wanted = tasks.load_all(list(request.tasks), request.root)
         subjects = [subject_of(task, request.root, environments) for task in wanted]

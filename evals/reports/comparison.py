@@ -132,6 +132,21 @@ def _print_metrics(out: Console, document: Document) -> None:
     out.print(table)
 
 
+def asked_by(row: Document) -> str:
+    """What a check is about: its sentence, and for an expectation what asks for it."""
+    clause = f'the prompt\'s "{row["clause"]}"' if row.get("clause") else None
+    found = [text for text in (row.get("norm"), clause) if text]
+    return f"{row['sentence']} ({'; '.join(found)})" if found else str(row["sentence"])
+
+
+def clause_rows(document: Document) -> list[tuple[str, ...]]:
+    """For each clause that checks are about: its words, how many checks, and shares of passes as text."""
+    return [
+        (row["clause"], str(row["checks"]), f"{row['base']:.0%}", f"{row['head']:.0%}")
+        for row in document.get("clauses", [])
+    ]
+
+
 def changed_checks(document: Document) -> Iterator[tuple[str, list[Document], int]]:
     """What got worse and what better: a title, the checks that changed most, and how many more there are."""
     for title, sign in (("worse", -1), ("better", 1)):
@@ -144,7 +159,7 @@ def _print_checks(out: Console, document: Document) -> None:
     for title, rows, more in changed_checks(document):
         for row in rows:
             shares = f"{row['base']:.0%} -> {row['head']:.0%}"
-            sentence = printable(row["sentence"])
-            out.print(f"{title}: {shares}  {row['task']}  {row['check']}: {sentence}", markup=False, soft_wrap=True)
+            asked = printable(asked_by(row))
+            out.print(f"{title}: {shares}  {row['task']}  {row['check']}: {asked}", markup=False, soft_wrap=True)
         if more:
             out.print(f"{title}: and {more} more checks", markup=False)

@@ -29,7 +29,14 @@ def _run(dossier: Dossier) -> Iterator[str]:
     yield f"### {plain(dossier.title)}"
     yield ""
     rows = summary.rows(dossier.trials)
-    head = ("task", "trials", "faults", *(name.replace("_", " ") for name in summary.SCORES), "composite", "cost")
+    head = (
+        "task",
+        "trials",
+        "faults",
+        *(name.replace("_", " ") for name in summary.names(dossier.trials)),
+        "composite",
+        "cost",
+    )
     yield from table(head, map(_row, rows))
     failed = [(trial, check) for trial in dossier.trials for check in summary.failed_checks(trial)]
     if failed:

@@ -12,6 +12,8 @@ from evals.store import Trial
 MARKS = {"passed": "p", "failed": "f", "skipped": "s", "missing": "m", "error": "e"}
 """One letter for the outcome of a check; others are `e`, and `-` stands where a trial has no such check."""
 
+_ABOUT_CHECKS = ("id", "dimension", "sentence", "norm", "clause")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
@@ -87,7 +89,7 @@ def _task(task: str, stack: str, sides: Sequence[Side]) -> dict[str, Any]:
     return {
         "task": task,
         "stack": stack,
-        "checks": [{name: check[name] for name in ("id", "dimension", "sentence")} for check in checks.values()],
+        "checks": [{name: check.get(name) for name in _ABOUT_CHECKS} for check in checks.values()],
         "trials": [_trial(role, trial, list(checks)) for role, trial in trials],
     }
 

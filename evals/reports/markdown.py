@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from evals.reports.comparison import changed_checks, confidence, headline, interval, notes, number
+from evals.reports.comparison import (
+    asked_by,
+    changed_checks,
+    clause_rows,
+    confidence,
+    headline,
+    interval,
+    notes,
+    number,
+)
 from evals.reports.terminal import printable
 
 MARKER = "<!-- evals comparison -->"
@@ -61,6 +70,7 @@ def _sections(document: Mapping[str, Any]) -> Iterator[str]:
     yield from table((metric, "trials", "base", "head", confidence(document)), _tasks(document))
     yield from _checks(document)
     yield from _metrics(document)
+    yield from _by_clause(document)
 
 
 def _costs(document: Mapping[str, Any]) -> Iterator[str]:
@@ -84,7 +94,7 @@ def _checks(document: Mapping[str, Any]) -> Iterator[str]:
         yield from ("", f"**{title.capitalize()}**", "")
         for row in rows:
             shares = f"{row['base']:.0%} → {row['head']:.0%}"
-            yield f"- {shares} {plain(row['task'])}: {plain(row['sentence'])} ({plain(row['check'])})"
+            yield f"- {shares} {plain(row['task'])}: {plain(asked_by(row))} ({plain(row['check'])})"
         if more:
             yield f"- and {more} more"
 
@@ -105,3 +115,12 @@ def _metrics(document: Mapping[str, Any]) -> Iterator[str]:
     yield from table(("metric", "base", "head", confidence(document), "p (Holm)"), rows)
     yield ""
     yield "</details>"
+
+
+def _by_clause(document: Mapping[str, Any]) -> Iterator[str]:
+    rows = clause_rows(document)
+    if rows:
+        yield from ("", "<details><summary>Checks by the clause of the prompt that asks for them</summary>", "")
+        cells = ((plain(clause), *rest) for clause, *rest in rows)
+        yield from table(("clause", "checks", "base", "head"), cells)
+        yield from ("", "</details>")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +40,13 @@ def _dimensions(trials: Iterable[Trial]) -> dict[str, tuple[int, int]]:
     return table
 
 
-def row(task: str, stack: str, trials: list[Trial]) -> Row:
+def names(trials: Iterable[Trial]) -> list[str]:
+    """The scores that trials have: the usual ones, then others in the order in which they appear."""
+    found = (name for trial in trials if trial.fault is None for name in trial.scores)
+    return list(dict.fromkeys((*SCORES, *found)))
+
+
+def row(task: str, stack: str, trials: list[Trial], scores: Sequence[str] = SCORES) -> Row:
     """The figures of one task's trials."""
     scored = [trial for trial in trials if trial.fault is None]
     known = [trial.cost_usd for trial in trials if trial.cost_usd is not None]
@@ -49,7 +55,7 @@ def row(task: str, stack: str, trials: list[Trial]) -> Row:
         stack=stack,
         trials=len(trials),
         faults=len(trials) - len(scored),
-        scores={name: _mean(trial.scores[name]["value"] for trial in scored) for name in SCORES},
+        scores={name: _mean(t.scores[name]["value"] for t in scored if name in t.scores) for name in scores},
         composite=_mean(trial.document["composite"] for trial in scored),
         dimensions=_dimensions(scored),
         seconds=sum(sum(trial.document["timings"].values()) for trial in trials),
@@ -59,10 +65,11 @@ def row(task: str, stack: str, trials: list[Trial]) -> Row:
 
 def rows(trials: Iterable[Trial]) -> list[Row]:
     """One row for each task and stack, in the order in which they first appear."""
-    groups: dict[tuple[str, str], list[Trial]] = {}
+    trials = list(trials)
+    scores, groups = names(trials), dict[tuple[str, str], list[Trial]]()
     for trial in trials:
         groups.setdefault((trial.key.task, trial.key.stack), []).append(trial)
-    return [row(task, stack, found) for (task, stack), found in groups.items()]
+    return [row(task, stack, found, scores) for (task, stack), found in groups.items()]
 
 
 def failed_checks(trial: Trial) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ def _table(rows: list[Row]) -> Table:
     table.add_row("[bold]acceptance[/]", *(_cell(row.scores["acceptance"]) for row in rows))
     for name in dimensions:
         table.add_row(f"  {name}", *(_dimension_cell(row, name) for row in rows))
-    for name in summary.SCORES[1:]:
+    for name in list(rows[0].scores)[1:]:
         table.add_row(name.replace("_", " "), *(_cell(row.scores[name]) for row in rows))
     table.add_section()
     table.add_row("[bold]composite[/]", *(f"[bold]{_percent(row.composite)}[/]" for row in rows))
@@ -141,6 +141,8 @@ def _show_check(out: Console, check: dict[str, Any]) -> None:
 
     out.print(f"\n[red]failed[/] [bold]{check['id']}[/] ({check['dimension']}, {check['seconds']:.1f} s)")
     out.print(f"  asked for: {escape(check['sentence'])}")
+    if check.get("norm"):
+        out.print(f"  by:        {escape(check['norm'])}")
     if check["expected"]:
         out.print(f"  expected:  {escape(printable(check['expected']))}")
     out.print(f"  came:      {escape(printable(check['came']))}")

@@ -99,6 +99,8 @@ def _described(check: Check, outcome: Outcome) -> dict[str, Any]:
         "id": check.id,
         "dimension": check.dimension,
         "sentence": check.sentence,
+        "norm": check.norm,
+        "clause": check.clause,
         "outcome": outcome.outcome,
         "expected": outcome.expected,
         "came": outcome.came,
@@ -151,19 +153,23 @@ class Acceptance:
         self.environments.ensure("checks", self._lock)
 
     def _checks_program(self, delivery: Delivery, ids: list[str], python: str, packages: Path) -> Program:
+        shared = [(path, f"/checks-of/{path.parent.name}") for path in delivery.task.shared_checks]
         settings = {
             "checks": "/checks",
+            "shared": [target for _, target in shared],
             "ids": ids,
             "seed": delivery.seed,
             "env": dict(delivery.task.service_env),
             "seconds": delivery.task.check_seconds,
+            "any_errors": delivery.task.any_errors,
+            "many_clients": delivery.task.many_clients,
             "report": _REPORT,
         }
         code = "import sys; sys.path.insert(0, '/kit'); from evals.arena.kit.run import main; main()"
         return Program(
             argv=(python, "-I", "-B", "-c", code, json.dumps(settings)),
             env=_ENV,
-            read_only=((packages, str(packages)), (delivery.task.path / "tests", "/checks")),
+            read_only=((packages, str(packages)), (delivery.task.path / "tests", "/checks"), *shared),
             limits=Limits(wall=delivery.task.acceptance_seconds, cpu=1800, memory=2048 * MIB, processes=1024),
             cwd="/results",
             workspace=False,

@@ -6,83 +6,29 @@ that its tests cannot run without; options that choose or forgive tests are not.
 
 from __future__ import annotations
 
-import configparser
 import json
 import re
-import tomllib
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from evals.environments import Environments
-from evals.scorers import attack_habits, attack_signs
+from evals.scorers import attack_habits, attack_signs, pytest_options
 from evals.types import Delivery, Finished, Job, Limits, Sandbox, Score, Scored
 
 BAR = 0.8
 """The coverage that the shipped prompt asks for."""
 
-KEPT_SETTINGS = frozenset(
-    {
-        "anyio_mode",
-        "asyncio_default_fixture_loop_scope",
-        "asyncio_default_test_loop_scope",
-        "asyncio_mode",
-        "markers",
-        "pythonpath",
-        "python_classes",
-        "python_files",
-        "python_functions",
-        "testpaths",
-    }
-)
 _RC = "/tool/coveragerc"
-_GUARD = "/tool/guard"
 _PRAGMA = re.compile(rb"#\s*pragma:\s*no\s*(?:cover|branch)", re.IGNORECASE)
 _SHOWN = 50
 
 
-def _toml_settings(data: bytes) -> dict[str, Any]:
-    try:
-        tool = tomllib.loads(data.decode("utf-8", "replace")).get("tool", {})
-        pytest = tool.get("pytest", {}) if isinstance(tool, dict) else {}
-        options = {**pytest, **pytest.get("ini_options", {})} if isinstance(pytest, dict) else {}
-    except (tomllib.TOMLDecodeError, RecursionError, TypeError):
-        return {}
-    return options
-
-
-def _ini_settings(data: bytes, section: str) -> dict[str, Any]:
-    parser = configparser.ConfigParser(interpolation=None, strict=False)
-    try:
-        parser.read_string(data.decode("utf-8", "replace"))
-        return dict(parser[section]) if parser.has_section(section) else {}
-    except configparser.Error:
-        return {}
-
-
-def kept_settings(files: Mapping[str, bytes]) -> dict[str, str]:
-    """The delivery's pytest settings that are honoured, as values for `-o`."""
-    found: dict[str, Any] = {}
-    for path, section in (("setup.cfg", "tool:pytest"), ("tox.ini", "pytest"), ("pytest.ini", "pytest")):
-        found |= _ini_settings(files.get(path, b""), section)
-    found |= _toml_settings(files.get("pyproject.toml", b""))
-    kept = {}
-    for key in sorted(KEPT_SETTINGS & set(found)):
-        value = found[key]
-        separator = "\n" if key == "markers" else " "
-        kept[key] = separator.join(map(str, value)) if isinstance(value, list) else str(value)
-    return kept
-
-
 def _script(settings: Mapping[str, str]) -> str:
     """A driver that runs the tests under coverage, then writes the figures; runs inside the sandbox."""
-    options = ["-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", "/workspace", "-q", "--tb=short"]
-    options += ["--junitxml", "/results/junit.xml", "-p", "evals_guard"]
-    for key, value in settings.items():
-        options += ["-o", f"{key}={value}"]
+    options = [*pytest_options.command_line(settings), "--junitxml", "/results/junit.xml"]
     coverage = ["-m", "coverage"]
     steps = [
         [*coverage, "run", f"--rcfile={_RC}", "-m", "pytest", *options],
@@ -200,10 +146,10 @@ class OwnTests:
         """Run the tests once, under coverage."""
         limits = Limits(wall=delivery.task.own_tests_seconds, cpu=1200, processes=512)
         # Isolated: a file of the workspace named like a module must not take the driver's place.
-        program = delivery.stack.tool("-I", "-c", _script(kept_settings(delivery.files)), limits=limits)
+        program = delivery.stack.tool("-I", "-c", _script(pytest_options.kept_settings(delivery.files)), limits=limits)
         data = Path(str(resources.files("evals.scorers").joinpath("data")))
-        tools = ((data / "coveragerc", _RC), (data / "guard", _GUARD))
-        env = {**program.env, "PYTHONPATH": _GUARD}
+        tools = ((data / "coveragerc", _RC), (data / "guard", pytest_options.GUARD))
+        env = {**program.env, "PYTHONPATH": pytest_options.GUARD}
         program = replace(program, read_only=(*program.read_only, *tools), env=env)
         collect = {"junit": "/results/junit.xml", "coverage": "/results/coverage.json"}
         finished = await sandbox.run(Job(workspace=delivery.archive, main=program, collect=collect))

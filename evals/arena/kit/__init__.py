@@ -2,10 +2,10 @@
 
 A check is a function `test_...` in `tests/checks_*.py` of a task. Fixtures: `service` (an instance that
 checks share), `start` (instances of one's own), `mail` (the mail sink), `data` (random values from the
-trial's seed). Helpers: `expect`, `fuzz`.
+trial's seed). Helpers: `expect`, `fuzz`, `probe`.
 """
 
-from evals.arena.kit import expect, fuzz
+from evals.arena.kit import expect, fuzz, probe
 from evals.arena.kit.channel import ArenaError, Channel
 from evals.arena.kit.data import Data
 from evals.arena.kit.mail import Mail
@@ -20,6 +20,7 @@ __all__ = [
     "Start",
     "expect",
     "fuzz",
+    "probe",
     "stops",
     "together",
     "wait_until",

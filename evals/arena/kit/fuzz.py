@@ -16,6 +16,8 @@ from evals.arena.kit import expect
 from evals.arena.kit.expect import Unmet
 
 if TYPE_CHECKING:
+    import requests
+
     from evals.arena.kit.service import Service
 
 _EXAMPLES = 30
@@ -109,7 +111,8 @@ class _Sweep:
         kept = {name: value for name, value in request["headers"].items() if name.lower() not in _TELLING}
         request |= {"headers": kept | headers, "allow_redirects": False}
         try:
-            response = requests.request(**request, timeout=_REQUEST_SECONDS)
+            with _session() as session:
+                response = session.request(**request, timeout=_REQUEST_SECONDS)
         except (InvalidHeader, InvalidURL, UnicodeError):
             return  # no request at all
         except requests.RequestException as error:
@@ -127,6 +130,22 @@ class _Sweep:
             said = "; ".join(failure.title for failure in group.exceptions)
             came = f"{response.status_code} {response.text[:_SHOWN]}"
             self.failures.append(Unmet(f"what the description says of {_request(case)}", f"{said}: {came}"))
+
+
+def _session() -> requests.Session:
+    """A session whose connections come from the next of the clients' addresses."""
+    import requests
+    from requests.adapters import HTTPAdapter
+
+    from evals.arena.kit.service import Clients
+
+    session = requests.Session()
+    session.trust_env = False
+    adapter = HTTPAdapter()
+    if (address := Clients.next()) is not None:
+        adapter.init_poolmanager(1, 1, source_address=(address, 0))
+    session.mount("http://", adapter)
+    return session
 
 
 def _request(case: Any) -> str:

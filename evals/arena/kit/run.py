@@ -1,7 +1,8 @@
 """Runs a task's checks: `main` reads its settings from the first argument (JSON).
 
-Settings: `checks` (the folder), `ids` (which to run), `seed`, `env` (the service's usual environment),
-`seconds` (the time limit of one check), `report` (where results go, as JSON lines).
+Settings: `checks` (the folder), `shared` (folders of other tasks' checks, which these may import), `ids` (which to
+run), `seed`, `env` (the service's usual environment), `seconds` (the time limit of one check), `any_errors` and
+`many_clients` (see `expect.Errors` and `service.Clients`), `report` (where results go, as JSON lines).
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import pytest
 
 from evals.arena.kit.channel import ArenaError, Channel
 from evals.arena.kit.data import Data
-from evals.arena.kit.expect import Unmet
+from evals.arena.kit.expect import Errors, Unmet
 from evals.arena.kit.mail import Mail
-from evals.arena.kit.service import Service, Start
+from evals.arena.kit.service import Clients, Service, Start
 
 CONTROL_SOCKET = "/control/socket"
 _MESSAGE_LIMIT = 4000
@@ -144,6 +145,8 @@ def main() -> None:
     """Run the checks and write the report."""
     settings = json.loads(sys.argv[1])
     report = Report(settings["report"])
+    sys.path.extend(settings["shared"])
+    Errors.any_json, Clients.many = settings["any_errors"], settings["many_clients"]
     plugins = [
         Reporting(report, frozenset(settings["ids"]), settings["seconds"]),
         Fixtures(settings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +56,40 @@ class _Transport(httpx.HTTPTransport):
         return response
 
 
+class Clients:
+    """Addresses that requests come from: 127.0.0.1, or with `many` a new one of 127.0.0.0/8 for each.
+
+    With `many`, a service that limits what one client may do is not met by its limit by accident.
+    """
+
+    many = False
+    _numbers = itertools.count(256)
+
+    @classmethod
+    def next(cls) -> str | None:
+        """The address of the next request; None is any."""
+        if not cls.many:
+            return None
+        number = next(cls._numbers)
+        return f"127.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255 or 1}"
+
+
+class _Everywhere(httpx.BaseTransport):
+    """Each request comes from the next of the clients' addresses."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return _transport(Clients.next()).handle_request(request)
+
+
+def _transport(address: str | None) -> httpx.BaseTransport:
+    # Nothing here speaks TLS, and reading the certificates of the system takes longer than a request.
+    return _Transport(limits=_CONNECTIONS, trust_env=False, local_address=address, verify=False)
+
+
+def _client(port: int, transport: httpx.BaseTransport) -> httpx.Client:
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=_TIMEOUT, transport=transport, trust_env=False)
+
+
 class Service:
     """One running instance. `http` sends requests to it; redirects are not followed."""
 
@@ -62,9 +97,11 @@ class Service:
         self._channel = channel
         self._instance = instance
         self.port = port
-        url = f"http://127.0.0.1:{port}"
-        transport = _Transport(limits=_CONNECTIONS, trust_env=False)
-        self.http = httpx.Client(base_url=url, timeout=_TIMEOUT, transport=transport, trust_env=False)
+        self.http = _client(port, _Everywhere() if Clients.many else _transport(None))
+
+    def one_client(self) -> httpx.Client:
+        """A client all of whose requests come from one address."""
+        return _client(self.port, _transport(Clients.next()))
 
     def ask(self, do: str, **request: Any) -> Any:
         """A request of the control channel about this instance."""
@@ -142,6 +179,15 @@ class Service:
     def drop_tables(self) -> None:
         """Take the tables out of its database: something that no service expects."""
         self.ask("drop_tables")
+
+    def rows(self, text: str) -> list[dict[str, str]]:
+        """The rows of its database of which some value holds a text, whatever its case; values as text."""
+        found: list[dict[str, str]] = self.ask("rows", text=text)
+        return found
+
+    def takes_twice(self, text: str) -> bool:
+        """Whether its database itself would take a second row like the one that holds a text."""
+        return bool(self.ask("twice", text=text))
 
     def remove(self) -> None:
         """Stop it and free its files."""

@@ -27,8 +27,14 @@ def values(
     return {
         "title": printable(dossier.title),
         "comparisons": [_comparison(found) for found in dossier.comparisons],
-        "sides": [_side(side) for side in dossier.sides],
-        "head": ("task", "trials", "faults", *(name.replace("_", " ") for name in summary.SCORES), "composite"),
+        "sides": [_side(side, summary.names(dossier.trials)) for side in dossier.sides],
+        "head": (
+            "task",
+            "trials",
+            "faults",
+            *(name.replace("_", " ") for name in summary.names(dossier.trials)),
+            "composite",
+        ),
         "faults": [_fault(trial) for trial in dossier.faults],
         "tasks": [_task(task, document["sides"], card) for task in document["tasks"]],
         "prompts": _prompts(dossier.sides, prompt),
@@ -76,6 +82,7 @@ def _comparison(found: Document) -> dict[str, Any]:
         "picture": picture.embedded(found) if unit == "share" else None,
         "tasks": [_compared_task(task, unit) for task in found["tasks"]],
         "metrics": [_metric(row) for row in found["metrics"]],
+        "clauses": [tuple(map(printable, row)) for row in comparison.clause_rows(found)],
     }
 
 
@@ -91,7 +98,7 @@ def _metric(row: Document) -> tuple[str, ...]:
     return (row["name"], *means, comparison.interval(row["difference"], row["unit"]), f"{row['p_holm']:.3g}")
 
 
-def _side(side: Side) -> dict[str, Any]:
+def _side(side: Side, scores: Sequence[str]) -> dict[str, Any]:
     cost = total_cost(side.trials)
     tokens = sum(sum(_counts(trial)) for trial in side.trials)
     seconds = sum(sum(trial.document["timings"].values()) for trial in side.trials)
@@ -104,7 +111,7 @@ def _side(side: Side) -> dict[str, Any]:
         "role": side.role,
         "label": printable(side.label),
         "facts": ", ".join(facts),
-        "rows": [_row(row) for row in summary.rows(side.trials)],
+        "rows": [_row(row, scores) for row in summary.rows(side.trials)],
     }
 
 
@@ -112,8 +119,9 @@ def _counts(trial: Trial) -> list[int]:
     return list(((trial.document["solution"] or {}).get("tokens") or {}).values())
 
 
-def _row(row: summary.Row) -> tuple[str, ...]:
-    shares = ["-" if value is None else f"{value:.1%}" for value in (*row.scores.values(), row.composite)]
+def _row(row: summary.Row, scores: Sequence[str]) -> tuple[str, ...]:
+    values = (*(row.scores.get(name) for name in scores), row.composite)
+    shares = ["-" if value is None else f"{value:.1%}" for value in values]
     return (f"{row.task} ({row.stack})", str(row.trials), str(row.faults), *shares)
 
 
@@ -135,7 +143,7 @@ def _check(check: Document, place: int, by_role: Sequence[Sequence[str]]) -> dic
     return {
         "id": check["id"],
         "dimension": check["dimension"],
-        "sentence": printable(check["sentence"]),
+        "sentence": printable(comparison.asked_by(check)),
         "shares": [
             {"value": -1 if share is None else share, "shown": "-" if share is None else f"{share:.0%}"}
             for share in shares

@@ -79,7 +79,8 @@ def _score(score: Mapping[str, Any], timings: Mapping[str, float]) -> dict[str, 
 
 def _check(check: Mapping[str, Any]) -> dict[str, str]:
     shown = ("id", "dimension", "sentence", "outcome", "expected", "came")
-    return {name: printable(str(check[name])) for name in shown}
+    told = {name: printable(str(check[name])) for name in shown}
+    return told | {name: printable(check.get(name) or "") for name in ("norm", "clause")}
 
 
 def transcript(events: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
