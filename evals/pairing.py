@@ -42,12 +42,13 @@ class Wanted:
     """Which trials are meant, where a revision has several sorts. None: any."""
 
     solver: str | None = None
+    kind: str | None = None
     model: str | None = None
     settings: str | None = None
 
     def fits(self, found: Settings) -> bool:
         """Whether these are meant."""
-        pairs = ((self.solver, found[0]), (self.model, found[2]), (self.settings, found[3]))
+        pairs = zip((self.solver, self.kind, self.model, self.settings), found, strict=True)
         return all(wanted in (None, value) for wanted, value in pairs)
 
 
@@ -112,7 +113,7 @@ def _common_settings(base: Side, head: Side, wanted: Wanted) -> Settings:
             "models or settings must not be mixed in one comparison"
         )
     if len(common) > 1:
-        raise InputError(f"both have trials by {_shown(common)}: choose with --solver, --model or --settings")
+        raise InputError(f"both have trials by {_shown(common)}: choose with --solver, --kind, --model or --settings")
     return next(iter(common))
 
 

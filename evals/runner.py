@@ -161,9 +161,10 @@ def plan(
 
 def _nothing(revision: Revision, solver: Solver) -> str:
     if solver.name == "recorded":
+        kind = solver.settings(revision).kind
         return (
-            f"there is no recording of {revision.spelled} (revision {revision.short}) for these tasks: a prompt that "
-            "was edited has to be solved anew by a model, which --solver recorded cannot do"
+            f"there is no recording of {revision.spelled} (kind {kind}, revision {revision.short}) for these tasks: a "
+            "prompt that was edited has to be solved anew by a model, which --solver recorded cannot do"
         )
     return "there is nothing to run: no task matches"
 

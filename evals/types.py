@@ -256,6 +256,7 @@ class SolverOptions:
     record: Path | None = None
     replay: Path | None = None
     batch: bool = False
+    kind: str | None = None
     again: bool = False
     tell: Callable[[str], None] = lambda _text: None
 

@@ -51,10 +51,17 @@ Record = Callable[..., None]
 def record(evals: Evals) -> Record:
     """Keeps files as a recording of the small project's agent."""
 
-    def keep(files: Mapping[str, bytes], *, epoch: int = 1, agent: str = "toy", cost: float | None = None) -> None:
+    def keep(
+        files: Mapping[str, bytes],
+        *,
+        epoch: int = 1,
+        agent: str = "toy",
+        cost: float | None = None,
+        kind: str = "agent",
+    ) -> None:
         revision = agents.load(agent, evals.folder)
         variant = revision.variant or "main"
-        folder = evals.folder / "fixtures" / "recordings" / revision.agent / variant / "echo" / f"agent-{epoch}"
+        folder = evals.folder / "fixtures" / "recordings" / revision.agent / variant / "echo" / f"{kind}-{epoch}"
         folder.mkdir(parents=True)
         digest = hashlib.sha256(b"x").hexdigest()
         document = {
@@ -64,7 +71,7 @@ def record(evals: Evals) -> Record:
             "revision": revision.digest,
             "task": "echo",
             "stack": "python-fastapi",
-            "kind": "agent",
+            "kind": kind,
             "epoch": epoch,
             "system_prompt_sha256": digest,
             "instruction_sha256": digest,

@@ -172,7 +172,9 @@ def test_other_models_are_refused_and_can_be_chosen(evals: Evals, keep: Keep) ->
     assert "toy has trials by live/agent/a, toy:terse by live/agent/b" in said
     keep("toy:terse", [3, 3], model="a")
     keep("toy", [2, 2], model="b")
-    assert "choose with --solver, --model or --settings" in evals("compare", "toy", "toy:terse", status=2).stderr
+    assert (
+        "choose with --solver, --kind, --model or --settings" in evals("compare", "toy", "toy:terse", status=2).stderr
+    )
     assert compared(evals, "--model", "b")["tasks"][0]["base"]["mean"] == pytest.approx(2 / 3)
 
 
@@ -423,3 +425,29 @@ def test_what_the_base_has_is_reused_and_the_budget_holds(
 )
 def test_wrong_calls_of_against_are_told(evals: Evals, options: tuple[str, ...], says: str) -> None:
     assert says in evals("run", "--agent", "toy", *options, status=2).stderr
+
+
+def test_recordings_of_two_kinds_are_never_mixed(evals: Evals, record: Record, solution: dict[str, bytes]) -> None:
+    poor = {**solution, "app/main.py": solution["app/main.py"].replace(b"422", b"418")}
+    for agent, files in (("toy", solution), ("toy:terse", poor)):
+        record(files, agent=agent)
+        record(files, agent=agent, kind="single-shot")
+    told = evals("run", "--agent", "toy", "--solver", "recorded").stderr
+    assert "recordings of kind agent: agents that ran and mended their work" in told
+    assert "1 of 1" not in told
+    for agent in ("toy", "toy:terse"):
+        evals("run", "--agent", agent, "--solver", "recorded")
+    once = evals("run", "--agent", "toy", "--solver", "recorded", "--kind", "single-shot").stderr
+    assert "recordings of kind single-shot: one answer, nothing run" in once
+    evals("run", "--agent", "toy:terse", "--solver", "recorded", "--kind", "single-shot")
+    assert "choose with --solver, --kind" in evals("compare", "toy", "toy:terse", status=2).stderr
+    found = json.loads(evals("compare", "toy", "toy:terse", "--kind", "single-shot", "--json", status=None).stdout)
+    assert found[0]["settings"]["kind"] == "single-shot"
+    assert (
+        "found 'both'; there are: agent, single-shot"
+        in evals("run", "--agent", "toy", "--kind", "both", status=2).stderr
+    )
+    assert (
+        "goes with --solver recorded"
+        in evals("run", "--agent", "toy", "--solver", "oracle", "--kind", "agent", status=2).stderr
+    )

@@ -82,7 +82,15 @@ def test_harbor_gives_the_same_grade_without_a_container(
     program.chmod(0o755)
     env = evals.environment(EVALS_PROGRAM=str(program), EVALS_BWRAP=str(bubblewrap.find_bwrap()))
     place = "evals.interop.harbor"
-    command = [Path(HARBOR).parent / "harbor", "run", "-p", evals.folder / "fixtures/tasks/mine", "-a", agent, "-y"]
+    command: list[str | Path] = [
+        Path(HARBOR).parent / "harbor",
+        "run",
+        "-p",
+        evals.folder / "fixtures/tasks/mine",
+        "-a",
+        agent,
+        "-y",
+    ]
     command += ["--artifact", "/workspace", "-e", f"{place}:BubblewrapEnvironment"]
     command += ["--verifier", f"{place}:EvalsVerifier", "-o", tmp_path / "jobs"]
     subprocess.run(command, env=env, check=True, timeout=600, capture_output=True)

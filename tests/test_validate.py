@@ -26,9 +26,9 @@ def test_a_grader_is_measured(evals: Evals, record: Record, solution: Files) -> 
     record(solution)
     (path,) = evals.folder.glob("fixtures/recordings/*/*/*/*/recording.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"correct": True}))
-    done = evals("validate", "--runs", "2", "--load", "1", "--write", "cards", "--json", status=1)
+    done = evals("validate", "--runs", "2", "--load", "1", "--jobs", "2", "--write", "cards", "--json", status=1)
     (card,) = json.loads(done.stdout)
-    assert card["oracle"] == {"runs": 2, "load": 1, "passed": 2, "flakes": {}}
+    assert card["oracle"] == {"runs": 2, "load": 2, "passed": 2, "flakes": {}}
     assert card["nop"] == {"passed": []}
     assert [solution["failed"] for solution in card["solutions"]] == [[]]
     assert card["mutants"]["overall"]["killed"] == 2

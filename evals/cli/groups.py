@@ -23,6 +23,9 @@ class SolverChoice:
             "[default: live where there is a credential, else recorded]"
         ),
     ] = None
+    kind: Annotated[
+        str | None, typer.Option(help="which recordings: agent (ran and mended) or single-shot [default: agent]")
+    ] = None
     model: Annotated[str | None, typer.Option(help="the model [default: the agent file's, else claude-sonnet-5-5]")] = (
         None
     )

@@ -28,6 +28,9 @@ MODEL_SOLVERS = ("live", "single-shot", "claude-code")
 WITHOUT_EFFECT = {"single-shot": ("--max-turns", "--max-minutes"), "claude-code": ("--record", "--replay")}
 """Options that a solver cannot honour: one answer has no turns, and Claude Code has a transport of its own."""
 
+SINGLE_SHOT = "single-shot"
+"""Recordings of one answer, of which nothing was run."""
+
 JOBS_WITH_MODEL = 4
 """Trials at a time where most of the time is spent waiting for a model."""
 
@@ -99,8 +102,16 @@ def choose_solver(choice: SolverChoice) -> str:
         name = "recorded"
         why = " (ANTHROPIC_API_KEY is not set: real deliveries from fixtures/recordings are graded)"
     _check_choice(choice, name)
-    say(f"solver: {name}{why}")
+    say(f"solver: {name}{why}{_shown_kind(choice, name)}")
     return name
+
+
+def _shown_kind(choice: SolverChoice, name: str) -> str:
+    """What sort of deliveries recordings are: never two sorts in one run."""
+    if name != "recorded":
+        return ""
+    how = "one answer, nothing run" if choice.kind == SINGLE_SHOT else "agents that ran and mended their work"
+    return f"; recordings of kind {choice.kind or 'agent'}: {how}"
 
 
 def _check_choice(choice: SolverChoice, name: str) -> None:
@@ -122,6 +133,8 @@ def _check_choice(choice: SolverChoice, name: str) -> None:
         raise InputError(f"{idle[0]}: has no effect under --solver {name}")
     if name not in (*MODEL_SOLVERS, "recorded") and choice.model is not None:
         raise InputError(f"--model {choice.model}: the solver {name} uses no model")
+    if choice.kind is not None and name != "recorded":
+        raise InputError(f"--kind {choice.kind}: goes with --solver recorded; found {name}")
     if choice.batch and name != "single-shot":
         raise InputError(f"--batch: goes with --solver single-shot; found {name}, which needs an answer at a time")
     if choice.record is not None and choice.replay is not None:

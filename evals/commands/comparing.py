@@ -29,6 +29,7 @@ class Comparing:
     question: Question
     gate: Gate
     solver: str | None
+    kind: str | None
     model: str | None
     settings: str | None
     output: Path
@@ -49,7 +50,7 @@ def compare(request: Comparing) -> Compared:
     if request.base in request.heads:
         raise InputError(f"{request.base} and {request.base} are the same revision")
     store = Store(request.output)
-    wanted = Wanted(solver=request.solver, model=request.model, settings=request.settings)
+    wanted = Wanted(solver=request.solver, kind=request.kind, model=request.model, settings=request.settings)
     base = side(request.base, request, store)
     pairings = []
     for spelled in request.heads:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from evals.catalog import recordings, tasks
 from evals.catalog.recordings import Recording
-from evals.errors import Fault
+from evals.errors import Fault, InputError
 from evals.types import Assignment, Revision, Settings, Solution, SolverOptions, Stack, Task
 
-KIND = "agent"
-"""Deliveries of agents that ran and mended their work; other kinds are another solver's measure."""
+KINDS = ("agent", "single-shot")
+"""Deliveries of agents that ran and mended their work, and such as were one answer: two measures, never mixed."""
 
 
 def instruction_digest(task: Task, stack: Stack) -> str:
@@ -26,15 +26,16 @@ class Recorded:
 
     recordings: tuple[Recording, ...]
     model: str | None
+    kind: str = KINDS[0]
     name: str = "recorded"
 
     def settings(self, revision: Revision) -> Settings:
         """What the recordings are taken to be."""
         del revision
-        return Settings(solver="recorded", kind=KIND, model=self.model)
+        return Settings(solver="recorded", kind=self.kind, model=self.model)
 
     def _of(self, revision: Revision, task: Task, stack: Stack) -> dict[int, Recording]:
-        wanted = (revision.digest, task.id, stack.name, KIND)
+        wanted = (revision.digest, task.id, stack.name, self.kind)
         return {
             recording.epoch: recording
             for recording in self.recordings
@@ -66,4 +67,7 @@ class Recorded:
 
 def create(options: SolverOptions) -> Recorded:
     """The solver. With a model, only recordings that are known to be of that model are used."""
-    return Recorded(recordings=tuple(recordings.load_all(options.root)), model=options.model)
+    kind = options.kind or KINDS[0]
+    if kind not in KINDS:
+        raise InputError(f"--kind: found {kind!r}; there are: {', '.join(KINDS)}")
+    return Recorded(recordings=tuple(recordings.load_all(options.root)), model=options.model, kind=kind)
