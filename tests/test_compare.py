@@ -298,6 +298,18 @@ def test_a_plan_from_stored_trials(evals: Evals, keep: Keep) -> None:
     assert found["until_verdict"]["at_most"]["trials"] >= found["fixed"]["trials"]
 
 
+def test_a_plan_names_what_can_still_show_a_difference(evals: Evals, keep: Keep) -> None:
+    keep("toy", [3, 3, 3, 3])
+    (row,) = json.loads(evals("plan", "--agent", "toy", "--json").stdout)["room"]
+    assert row["task"] == "echo"
+    assert "acceptance" in row["saturated"]
+    assert "at the ceiling: acceptance" in evals("plan", "--agent", "toy").stdout
+    keep("toy:terse", [3, 2, 1, 3])
+    (row,) = json.loads(evals("plan", "--agent", "toy", "--json").stdout)["room"]
+    assert "acceptance" in row["metrics"]
+    assert "acceptance can still show a difference" in evals("plan", "--agent", "toy").stdout
+
+
 def test_a_plan_from_assumptions_says_so(evals: Evals) -> None:
     text = evals("plan", "--agent", "toy").stdout
     assert "0.100 (assumed: no task has two stored trials" in text

@@ -9,6 +9,9 @@ from tests.project import ROOT, Evals
 
 pytestmark = pytest.mark.slow
 
+TASKS = [
+    f"{name}{sort}" for name in ("csv-import-jobs", "jwt-auth", "registration-endpoint") for sort in ("", "-brief")
+]
 RUN = ("run", "--agent", "backend-implementation-engineer", "--root", str(ROOT), "--json")
 
 
@@ -20,18 +23,14 @@ def real(tmp_path: Path) -> Evals:
 
 def test_the_reference_solutions_pass_everything(real: Evals) -> None:
     result = json.loads(real(*RUN, "--solver", "oracle").stdout)
-    assert {row["task"]: row["faults"] for row in result["tasks"]} == {
-        "csv-import-jobs": 0,
-        "jwt-auth": 0,
-        "registration-endpoint": 0,
-    }
-    assert [trial["failed_checks"] for trial in result["trials"]] == [[], [], []]
+    assert {row["task"]: row["faults"] for row in result["tasks"]} == dict.fromkeys(TASKS, 0)
+    assert [trial["failed_checks"] for trial in result["trials"]] == [[]] * len(TASKS)
     assert all(row["composite"] > 0.99 for row in result["tasks"])
 
 
 def test_doing_nothing_passes_nothing(real: Evals) -> None:
     result = json.loads(real(*RUN, "--solver", "nop").stdout)
-    assert [row["composite"] for row in result["tasks"]] == [0, 0, 0]
+    assert [row["composite"] for row in result["tasks"]] == [0] * len(TASKS)
 
 
 def test_real_deliveries_are_graded_without_a_fault(real: Evals) -> None:

@@ -149,6 +149,10 @@ def _print_sizes(found: dict[str, Any], metric: str) -> None:
         ("until verdict, at most", found["until_verdict"]["at_most"]),
     ):
         print(f"  {name}: {size['epochs']:g} epochs, {size['trials']:g} trials, {_dollars(size['cost_usd'])}")
+    for row in found["room"]:
+        told = f"{', '.join(row['metrics'])} can still show a difference" if row["metrics"] else "nothing can show more"
+        full = f"; at the ceiling: {', '.join(row['saturated'])}" if row["saturated"] else ""
+        print(f"  {row['task']}: {told}{full}")
 
 
 def _dollars(value: float | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals import metrics
+from evals import headroom, metrics
 from evals.catalog import agents, tasks
 from evals.commands.costs import assumed_cost, known_cost
 from evals.rulings import values_of
@@ -58,7 +58,21 @@ def plan(request: Planning) -> dict[str, Any]:
         "cost_basis": cost_basis,
         "fixed": _size(fixed, count, cost),
         "until_verdict": {"at_most": _size(most, count, cost), "expected": _size(expected, count, cost)},
+        "room": _room(trials),
     }
+
+
+def _room(trials: list[Trial]) -> list[dict[str, Any]]:
+    """For each task with stored trials, the scores that can still show a difference: those not at their ceiling."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for trial in trials:
+        for name, score in trial.scores.items():
+            found.setdefault((trial.key.task, name), []).append(float(score["value"]))
+    rows: dict[str, dict[str, Any]] = {}
+    for (task, name), values in found.items():
+        row = rows.setdefault(task, {"task": task, "metrics": [], "saturated": []})
+        row["saturated" if headroom.is_saturated(values) else "metrics"].append(name)
+    return [rows[task] for task in sorted(rows, key=lambda task: (metrics.PRIMARY in rows[task]["saturated"], task))]
 
 
 def _stored(request: Planning, wanted: set[str]) -> list[Trial]:
