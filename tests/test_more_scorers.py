@@ -1,6 +1,7 @@
 """The scorers that are asked for, and a project's own: through the command line, on real deliveries."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,7 @@ def test_a_score_that_is_asked_for_later_is_added_without_solving(evals: Evals) 
     assert "found 'beauty'; there are, beside the usual ones: efficiency, maintainability" in compared.stderr
 
 
+@pytest.mark.slow
 def test_a_task_without_a_load_and_one_that_does_not_start_are_not_efficient(
     evals: Evals, record: Record, solution: dict[str, bytes]
 ) -> None:
@@ -178,6 +180,15 @@ def test_a_weight_that_no_scorer_gives_is_named(evals: Evals) -> None:
     task.write_text(task.read_text().replace("acceptance = 0.6\n", "acceptance = 0.4\nbeauty = 0.2\n"))
     told = evals("run", "--agent", "toy", "--solver", "oracle", status=2).stderr
     assert "metadata.evals.weights: found 'beauty', which no scorer gives" in told
+
+
+def test_what_mypy_knows_of_the_packages_is_kept(evals: Evals) -> None:
+    scores(evals, "--solver", "oracle")
+    cache = Path(os.environ.get("EVALS_CACHE", Path.home() / ".cache" / "evals"))
+    kept = [path for folder in (cache / "mypy").glob("python-fastapi-*") for path in folder.rglob("*.db")]
+    assert kept
+    assert all(path.stat().st_size > 1_000_000 for path in kept)
+    assert not list((cache / "mypy").glob(".new-*"))
 
 
 def test_ratios_become_a_score_that_is_a_half_at_parity() -> None:

@@ -10,20 +10,18 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from importlib import resources
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from evals import workspace
 from evals.environments import Environments
 from evals.errors import Fault
-from evals.scorers import canary, density
+from evals.scorers import canary, density, mypy_cache
 from evals.types import Delivery, Finished, Job, Limits, Program, Sandbox, Score, Scored
 
 _SILENCERS = re.compile(rb"#\s*(?:type:\s*ignore|mypy:)[^\r\n]*")
 _SHOWN = 50
-_CONFIG = "/tool/mypy.ini"
 
 
 def without_silencers(files: Mapping[str, bytes]) -> tuple[dict[str, bytes], int]:
@@ -52,23 +50,22 @@ def _errors(finished: Finished) -> list[dict[str, Any]]:
 class Types:
     """The scorer `types`."""
 
+    known: mypy_cache.MypyCache
     name: str = "types"
     gives: tuple[str, ...] = ("types",)
 
     def prepare(self) -> None:
         """Mypy is a package of the stack."""
 
-    def _program(self, delivery: Delivery) -> Program:
-        config = Path(str(resources.files("evals.scorers").joinpath("data", "mypy.ini")))
-        argv = ("-I", "-m", "mypy", "--config-file", _CONFIG, "--cache-dir", "/tmp/mypy", "--output", "json", "app")
-        program = delivery.stack.tool(*argv, limits=Limits(wall=240.0))
-        return replace(program, read_only=(*program.read_only, (config, _CONFIG)))
+    async def _program(self, delivery: Delivery, sandbox: Sandbox) -> Program:
+        return await self.known.program(delivery, sandbox, "--output", "json", "app", limits=Limits(wall=240.0))
 
     async def _run(self, delivery: Delivery, files: Mapping[str, bytes], sandbox: Sandbox) -> Finished:
+        program = await self._program(delivery, sandbox)
         with tempfile.TemporaryDirectory(dir=delivery.scratch) as folder:
             archive = Path(folder) / "workspace.tar.gz"
             archive.write_bytes(workspace.archive(files))
-            return await sandbox.run(Job(workspace=archive, main=self._program(delivery)))
+            return await sandbox.run(Job(workspace=archive, main=program))
 
     async def score(self, delivery: Delivery, sandbox: Sandbox) -> Scored:
         """Count mypy's errors per 100 lines of `app`."""
@@ -86,7 +83,7 @@ class Types:
     async def _failed(self, delivery: Delivery, finished: Finished, sandbox: Sandbox) -> Scored:
         """Mypy gave up: 0 where the delivery made it, a fault where it does so on good code too."""
         how = f"{finished.reason}, status {finished.status}: {finished.output[-1000:]}"
-        if not await canary.works(delivery, self._program(delivery), sandbox):
+        if not await canary.works(delivery, await self._program(delivery, sandbox), sandbox):
             raise Fault("types", f"mypy does not work here: {how}")
         return Scored(scores=(Score(name="types", value=0.0, reason=f"mypy could not read the delivery: {how}"),))
 
@@ -102,5 +99,4 @@ def _to_score(errors: list[dict[str, Any]], lines: int, silenced: int) -> Score:
 
 def create(environments: Environments) -> Types:
     """The scorer."""
-    del environments
-    return Types()
+    return Types(known=mypy_cache.MypyCache(environments=environments))
