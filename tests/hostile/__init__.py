@@ -1,0 +1,1 @@
+"""Hostile programs, one an attack, each run in the real sandbox."""
