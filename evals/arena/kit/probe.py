@@ -28,6 +28,7 @@ _SLOW_SECONDS = 0.010
 _ACCESS_LOG = re.compile(r'"(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) \S+ HTTP/[\d.]+"')
 _CHUNK = b" " * 65_536
 _BUSY_REQUESTS = 30
+_AT_ONCE = 10
 _BUSY_CLIENTS = 6
 _CHEAP_SHARE = 0.5
 
@@ -156,9 +157,9 @@ def large_body_is_not_held(service: Service, path: str, head: bytes, content_typ
 def limited(send: Send, times: int = 150) -> None:
     """Somewhere among rapid requests of one client a 429 comes."""
     seen: list[int] = []
-    for _ in range(times):
-        seen.append(send().status_code)
-        if seen[-1] == 429:
+    for _ in range(0, times, _AT_ONCE):
+        seen += [answer.status_code for answer in together([send] * _AT_ONCE)]  # else a slow hash is a limit by itself
+        if 429 in seen:
             return
     expect.that(False, f"a 429 within {times} rapid requests of one client", f"statuses {sorted(set(seen))}")
 
