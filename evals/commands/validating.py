@@ -110,7 +110,8 @@ def subject_of(task: Task, root: Path, environments: Environments) -> validation
     reference = workspace.collect(task.path / "solution" / stack.name).files
     start = stack.starting_files()
     recorded = [r for r in recordings.load_all(root) if r.task == task.id and r.correct]
-    written = sorted((task.path / "solutions" / stack.name).glob("*/"))
+    folders = sorted((task.path / "solutions" / stack.name).glob("*/"))
+    written = [path for path in folders if not path.name.startswith(".")]
     solutions = {path.name: {**start, **workspace.collect(path).files} for path in written}
     found = cheats.load_all(root)
     return validation.Subject(

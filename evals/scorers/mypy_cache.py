@@ -172,7 +172,7 @@ def _unpack(data: bytes, path: Path) -> None:
     aside = Path(tempfile.mkdtemp(prefix=".new-", dir=path.parent))
     try:
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            archive.extractall(aside, filter="data")
+            _extract(archive, aside)
         aside.chmod(0o755)
         os.rename(aside, path)
     except OSError:
@@ -180,3 +180,16 @@ def _unpack(data: bytes, path: Path) -> None:
             raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _extract(archive: tarfile.TarFile, folder: Path) -> None:
+    """Regular files alone, and none outside of the folder. (Filters of `extractall` are newer than Python 3.11.0.)"""
+    for member in archive:
+        target = (folder / member.name).resolve()
+        content = archive.extractfile(member) if member.isfile() and target.is_relative_to(folder.resolve()) else None
+        if content is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as file:
+                shutil.copyfileobj(content, file)
+            # Mypy holds files that it knows against the time at which they were written.
+            os.utime(target, (member.mtime, member.mtime))
