@@ -183,7 +183,7 @@ def _unpack(data: bytes, path: Path) -> None:
 
 
 def _extract(archive: tarfile.TarFile, folder: Path) -> None:
-    """Regular files alone, and none outside of the folder. (Filters of `extractall` are newer than Python 3.11.0.)"""
+    """Regular files alone, none outside of the folder; `extractall` has filters only since Python 3.11.4."""
     for member in archive:
         target = (folder / member.name).resolve()
         content = archive.extractfile(member) if member.isfile() and target.is_relative_to(folder.resolve()) else None
