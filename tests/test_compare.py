@@ -439,6 +439,7 @@ def test_wrong_calls_of_against_are_told(evals: Evals, options: tuple[str, ...],
     assert says in evals("run", "--agent", "toy", *options, status=2).stderr
 
 
+@pytest.mark.slow
 def test_recordings_of_two_kinds_are_never_mixed(evals: Evals, record: Record, solution: dict[str, bytes]) -> None:
     poor = {**solution, "app/main.py": solution["app/main.py"].replace(b"422", b"418")}
     for agent, files in (("toy", solution), ("toy:terse", poor)):

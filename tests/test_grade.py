@@ -30,6 +30,7 @@ def test_a_folder_is_graded_and_nothing_is_kept(evals: Evals) -> None:
     assert not evals.output.exists()
 
 
+@pytest.mark.slow
 def test_a_folder_is_graded_as_a_trial_of_the_same_files_is(evals: Evals) -> None:
     run = json.loads(evals("run", "--agent", "toy", "--solver", "oracle", "--json").stdout)["tasks"][0]
     found = json.loads(evals("grade", "echo", str(SOLUTION), "--json").stdout)
@@ -42,6 +43,7 @@ def test_what_cannot_be_graded_is_told(evals: Evals) -> None:
     assert "no task here offers it" in evals("grade", "echo", str(SOLUTION), "--stack", "x", status=2).stderr
 
 
+@pytest.mark.slow
 def test_every_task_has_a_script_for_harbor_that_grades(evals: Evals, tmp_path: Path) -> None:
     for path in TASKS:
         script = path.parent / "tests" / "test.sh"

@@ -142,6 +142,7 @@ def test_a_task_without_a_load_and_one_that_does_not_start_are_not_efficient(
     assert "the service to start and answer" in details(evals, "efficiency")["reason"]
 
 
+@pytest.mark.slow
 def test_a_project_has_scorers_of_its_own_that_can_be_compared_and_weighed(evals: Evals) -> None:
     assert evals("new", "scorer", "Doc-Strings").stdout.strip() == "fixtures/scorers/doc_strings.py"
     found = scores(evals, "--solver", "oracle")

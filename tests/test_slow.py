@@ -22,9 +22,12 @@ def real(tmp_path: Path) -> Evals:
 
 
 def test_the_reference_solutions_pass_everything(real: Evals) -> None:
-    result = json.loads(real(*RUN, "--solver", "oracle").stdout)
-    assert {row["task"]: row["faults"] for row in result["tasks"]} == dict.fromkeys(TASKS, 0)
-    assert [trial["failed_checks"] for trial in result["trials"]] == [[]] * len(TASKS)
+    # One of each pair: all of them are measured twenty times over for their cards.
+    tasks = ["csv-import-jobs-brief", "jwt-auth", "registration-endpoint-brief"]
+    chosen = [argument for task in tasks for argument in ("--task", task)]
+    result = json.loads(real(*RUN, *chosen, "--solver", "oracle").stdout)
+    assert {row["task"]: row["faults"] for row in result["tasks"]} == dict.fromkeys(tasks, 0)
+    assert [trial["failed_checks"] for trial in result["trials"]] == [[]] * len(tasks)
     assert all(row["composite"] > 0.99 for row in result["tasks"])
 
 
