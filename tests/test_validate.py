@@ -93,7 +93,7 @@ def test_why_a_check_is_kept_can_be_said(evals: Evals) -> None:
     ("old", "new", "says"),
     [
         ('text == "secret"', "nowhere", "it must stand there once"),
-        ("The word `secret` is refused", "The word is lovely", "which instruction.md does not say"),
+        ("The word `secret` is refused", "The word is lovely", "which is neither said nor expected"),
         ('"validation"', '"beauty"', "mutants[0].dimension: found"),
         ('"echo-in-capitals"', '"secret-taken"', "is listed twice"),
         ("[[mutants]]", "[[mutants", "is not TOML"),
