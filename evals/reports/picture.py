@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _MARKERS = {"improved": "^", "regressed": "v", "equivalent": "s", "inconclusive": "o"}
 _COLORS = {"improved": "#0072b2", "regressed": "#d55e00", "equivalent": "#555555", "inconclusive": "#999999"}
+_TITLE_CHARACTERS = 60
 _KINDS = (".svg", ".png", ".pdf")
 
 
@@ -105,7 +107,7 @@ def _figure(rows: Sequence[Row], *, title: str, axis: str, margin: float) -> Fig
     axes.set_yticks(range(len(rows)), [row.label for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(axis)
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_title("\n".join(textwrap.wrap(title, _TITLE_CHARACTERS)), loc="left", fontsize=10)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     return figure
