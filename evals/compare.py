@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -19,6 +19,17 @@ from evals.store import Trial
 _CHANGED_CHECKS = 40
 
 
+@dataclass(frozen=True)
+class _Check:
+    """A check that both sides of a pair have: what it is about, and its share of passes on each."""
+
+    task: str
+    name: str
+    about: dict[str, Any]
+    base: float
+    head: float
+
+
 def compare(base: Side, head: Side, pairing: Pairing, question: Question, gate: Gate = "regressed") -> dict[str, Any]:
     """The comparison (`comparison.schema.json`); `InputError` where the question cannot be asked of these trials."""
     offered = metrics.of_trials(pairing.trials)
@@ -26,6 +37,7 @@ def compare(base: Side, head: Side, pairing: Pairing, question: Question, gate: 
     ruling = rule(pairing, metric, question)
     passed = ruling is not None and gate_passes(gate, ruling, question, more_is_better=metric.more_is_better)
     epochs = _mean_epochs(strata_of(pairing.pairs, metric))
+    checks = [check for pair in pairing.pairs for check in _checks_of_both(pair)]
     return {
         "schema_version": 1,
         "evals_version": pairing.evals_version,
@@ -46,8 +58,8 @@ def compare(base: Side, head: Side, pairing: Pairing, question: Question, gate: 
         "missing": [{"task": place[0], "stack": place[1], "only_in": label} for place, label in pairing.missing],
         "metrics": _other_metrics(pairing.pairs, offered, metric, question),
         "saturated": [p.task for p in pairing.pairs if metric.bounded and _is_saturated(p, metric)],
-        "checks": _changed_checks(pairing.pairs),
-        "clauses": _clauses(pairing.pairs),
+        "checks": _changed_checks(checks),
+        "clauses": _clauses(checks),
         "gate": {"fail_on": gate, "passed": passed},
     }
 
@@ -172,26 +184,29 @@ def _mean_of(cells: Sequence[tuple[float, ...]]) -> float:
     return math.fsum(math.fsum(cell) / len(cell) for cell in cells) / len(cells)
 
 
-def _changed_checks(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
+def _checks_of_both(pair: Pair) -> Iterator[_Check]:
+    base, head = _check_shares(pair.base), _check_shares(pair.head)
+    for name in [name for name in base if name in head]:
+        yield _Check(pair.task, name, base[name][0], base[name][1], head[name][1])
+
+
+def _changed_checks(checks: Iterable[_Check]) -> list[dict[str, Any]]:
     """Checks whose share of passes differs, the largest change first."""
-    rows: list[dict[str, Any]] = []
-    for pair in pairs:
-        base, head = _check_shares(pair.base), _check_shares(pair.head)
-        for name in [name for name in base if name in head and base[name][1] != head[name][1]]:
-            row = {"task": pair.task, "check": name, **base[name][0]}
-            rows.append({**row, "base": base[name][1], "head": head[name][1]})
+    rows: list[dict[str, Any]] = [
+        {"task": check.task, "check": check.name, **check.about, "base": check.base, "head": check.head}
+        for check in checks
+        if check.base != check.head
+    ]
     rows.sort(key=lambda row: (-abs(row["head"] - row["base"]), row["task"], row["check"]))
     return rows[:_CHANGED_CHECKS]
 
 
-def _clauses(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
+def _clauses(checks: Iterable[_Check]) -> list[dict[str, Any]]:
     """For each clause of the shipped prompt that some check is about: how many are, and the mean share of passes."""
     found: dict[str, list[tuple[float, float]]] = {}
-    for pair in pairs:
-        base, head = _check_shares(pair.base), _check_shares(pair.head)
-        for name in [name for name in base if name in head]:
-            if clause := base[name][0]["clause"]:
-                found.setdefault(clause, []).append((base[name][1], head[name][1]))
+    for check in checks:
+        if clause := check.about["clause"]:
+            found.setdefault(clause, []).append((check.base, check.head))
     rows = [
         {
             "clause": clause,

@@ -189,3 +189,9 @@ def find(files: Mapping[str, bytes]) -> tuple[str, ...]:
     """Every attack that the files show."""
     whole = (*attack_habits.asserts_nothing(files), *attack_habits.silences_tools(files))
     return (*in_names(files), *in_configuration(files), *in_syntax(files), *whole)
+
+
+def worthless_tests(files: Mapping[str, bytes]) -> str | None:
+    """The sign that the outcome of these tests says nothing: pytest itself is replaced, or no test asserts anything."""
+    worthless = (REPLACES_PYTEST, attack_habits.ASSERTS_NOTHING)
+    return next((sign for sign in find(files) if sign.startswith(worthless)), None)

@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from evals.environments import Environments
-from evals.scorers import attack_habits, attack_signs, pytest_options
+from evals.scorers import attack_signs, pytest_options
 from evals.types import Delivery, Finished, Job, Limits, Sandbox, Score, Scored
 
 BAR = 0.8
@@ -104,9 +104,8 @@ def tests_score(finished: Finished, counts: Counts | None, seconds: float) -> Sc
 
 def uncounted(name: str, files: Mapping[str, bytes]) -> Score | None:
     """A score of 0 for tests whose outcome says nothing: pytest itself is replaced, or no test asserts anything."""
-    worthless = (attack_signs.REPLACES_PYTEST, attack_habits.ASSERTS_NOTHING)
-    signs = [sign for sign in attack_signs.find(files) if sign.startswith(worthless)]
-    return Score(name=name, value=0.0, reason=f"not counted: {signs[0]}") if signs else None
+    sign = attack_signs.worthless_tests(files)
+    return Score(name=name, value=0.0, reason=f"not counted: {sign}") if sign else None
 
 
 def coverage_score(data: bytes | None, pragmas: int) -> Score:

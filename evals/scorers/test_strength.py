@@ -19,7 +19,7 @@ from typing import Any
 
 from evals.environments import Environments
 from evals.errors import Fault
-from evals.scorers import attack_habits, attack_signs, measures, pytest_options
+from evals.scorers import attack_signs, measures, pytest_options
 from evals.types import Delivery, Finished, Job, Limits, Sandbox, Score, Scored
 
 SECONDS = 60.0
@@ -44,10 +44,8 @@ class TestStrength:
 
     async def score(self, delivery: Delivery, sandbox: Sandbox) -> Scored:
         """Sample mutants, then run the tests on each until time is up."""
-        worthless = (attack_signs.REPLACES_PYTEST, attack_habits.ASSERTS_NOTHING)
-        signs = [sign for sign in attack_signs.find(delivery.files) if sign.startswith(worthless)]
-        if signs:
-            return _scored(0.0, f"not counted: {signs[0]}")
+        if sign := attack_signs.worthless_tests(delivery.files):
+            return _scored(0.0, f"not counted: {sign}")
         mutants = await self._mutants(delivery, sandbox)
         if not json.loads(mutants):
             return _scored(0.0, "there is no code to change")

@@ -24,15 +24,16 @@ def values(
     card: Callable[[str], str | None],
 ) -> dict[str, Any]:
     """What it shows, but for links to other pages."""
+    names = summary.names(dossier.trials)
     return {
         "title": printable(dossier.title),
         "comparisons": [_comparison(found) for found in dossier.comparisons],
-        "sides": [_side(side, summary.names(dossier.trials)) for side in dossier.sides],
+        "sides": [_side(side, names) for side in dossier.sides],
         "head": (
             "task",
             "trials",
             "faults",
-            *(name.replace("_", " ") for name in summary.names(dossier.trials)),
+            *(name.replace("_", " ") for name in names),
             "composite",
         ),
         "faults": [_fault(trial) for trial in dossier.faults],
