@@ -13,7 +13,7 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
 from evals.arena.control import Control
 from evals.arena.jail import Jail
@@ -113,7 +113,12 @@ async def run(spec: Spec) -> dict[str, Any]:
     }
 
 
+def serve(given: BinaryIO, answers: TextIO) -> None:
+    """Read one job, a line, and write its result, a line."""
+    spec = parse(json.loads(given.readline()))
+    print(json.dumps(asyncio.run(run(spec))), file=answers, flush=True)
+
+
 def main() -> None:
-    """Read the job from standard input, write the result to standard output."""
-    spec = parse(json.loads(sys.stdin.buffer.readline()))
-    print(json.dumps(asyncio.run(run(spec))), flush=True)
+    """Serve over standard input and output."""
+    serve(sys.stdin.buffer, sys.stdout)

@@ -18,13 +18,14 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import anyio
+from anyio.abc import Process
 
 import evals
 from evals.errors import EnvironmentFault, Fault
-from evals.sandboxes import seccomp
+from evals.sandboxes import seccomp, warm
 from evals.sandboxes.pipe import Pipe, pipe_ended
 from evals.types import Finished, Job, Program, ServiceLog, Session
 
@@ -34,10 +35,20 @@ _ETC = ("/etc/ld.so.cache", "/etc/ssl", "/etc/alternatives")
 _OWN_ETC = ("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/nsswitch.conf")
 _FIRST_UID = 1_600_000_000
 _GRACE_SECONDS = 60.0
-_ROOT_CAPABILITIES = (
-    *("CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_CHOWN", "CAP_FOWNER", "CAP_DAC_OVERRIDE"),
-    *("CAP_KILL", "CAP_NET_ADMIN", "CAP_SYS_PTRACE"),
-)
+_SHOWN = 2000
+_ROOT_CAPABILITIES = {
+    "CAP_CHOWN": 0,
+    "CAP_DAC_OVERRIDE": 1,
+    "CAP_FOWNER": 3,
+    "CAP_KILL": 5,
+    "CAP_SETGID": 6,
+    "CAP_SETUID": 7,
+    "CAP_NET_ADMIN": 12,
+    "CAP_SYS_PTRACE": 19,
+    "CAP_SYS_ADMIN": 21,
+}
+_HOLDER = ("/bin/cat",)
+"""Holds an outer layer open: it says what it is told, which shows that the layer is there, and ends with its input."""
 
 _REMEDY = """bubblewrap could not make a sandbox on this machine: {reason}
 What helps:
@@ -84,7 +95,9 @@ def _parents(targets: list[str]) -> list[str]:
     return sorted(found - {"/"})
 
 
-def _outer_arguments(bwrap: Path, job: Job, inputs: list[tuple[str, str]], module: str) -> list[str]:
+def _outer_arguments(
+    bwrap: Path, job: Job, inputs: list[tuple[str, str]], command: tuple[str, ...], info: int | None = None
+) -> list[str]:
     argv = [str(bwrap), "--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     argv += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
     if os.geteuid() == 0:
@@ -102,7 +115,9 @@ def _outer_arguments(bwrap: Path, job: Job, inputs: list[tuple[str, str]], modul
     argv += ["--proc", "/proc", "--dev", "/dev", "--dir", "/box"]
     for place in ("/box/main", "/box/services"):
         argv += ["--size", str(job.disk), "--tmpfs", place]
-    return [*argv, "--chdir", "/", "--", *_kit_command(module)]
+    if info is not None:
+        argv += ["--info-fd", str(info)]
+    return [*argv, "--chdir", "/", "--", *command]
 
 
 def _kit_command(module: str) -> tuple[str, ...]:
@@ -185,6 +200,11 @@ class Bubblewrap:
 
     def __init__(self) -> None:
         self._bwrap = find_bwrap()
+        self.warm = hasattr(os, "pidfd_open")
+        """Whether supervisors are forked from one that is ready; some systems refuse that."""
+        package = Path(evals.__file__).resolve().parent
+        capabilities = list(_ROOT_CAPABILITIES.values()) if os.geteuid() == 0 else []
+        self._ready = warm.Warm(warm.command(interpreter(), package.parent), capabilities)
 
     def _inputs(self, job: Job, mounts: dict[str, str]) -> list[tuple[str, str]]:
         inputs = [*system_folders(), *_kit()]
@@ -198,15 +218,26 @@ class Bubblewrap:
 
     async def run(self, job: Job) -> Finished:
         """Run a job; cancelling kills the outer layer, and with it everything inside."""
-        mounts = _mounts(job)
-        spec = _spec(job, mounts)
-        argv = _outer_arguments(self._bwrap, job, self._inputs(job, mounts), "evals.arena.supervisor")
         started = time.monotonic()
         with anyio.move_on_after(job.main.limits.wall + _GRACE_SECONDS), _translated():
-            done = await anyio.run_process(argv, input=json.dumps(spec).encode() + b"\n", check=False, env={})
-            seconds = time.monotonic() - started
-            return _finished(_answer(done), seconds)
+            answer = await (self._answer_warm(job) if self.warm else self._answer_cold(job))
+            return _finished(answer, time.monotonic() - started)
         raise Fault("sandbox", "the supervisor did not answer in time")
+
+    async def _answer_cold(self, job: Job) -> dict[str, Any]:
+        """By a supervisor that is started in the outer layer."""
+        mounts = _mounts(job)
+        command = _kit_command("evals.arena.supervisor")
+        argv = _outer_arguments(self._bwrap, job, self._inputs(job, mounts), command)
+        spec = json.dumps(_spec(job, mounts)).encode()
+        return _answer(await anyio.run_process(argv, input=spec + b"\n", check=False, env={}))
+
+    async def _answer_warm(self, job: Job) -> dict[str, Any]:
+        """By a supervisor that is ready, and enters the outer layer."""
+        self._ready.start()
+        mounts = _mounts(job)
+        async with _layer(self._bwrap, job, self._inputs(job, mounts)) as pid:
+            return await self._ready.ask(pid, _spec(job, mounts))
 
     @contextlib.asynccontextmanager
     async def open(self, job: Job) -> AsyncIterator[Session]:
@@ -214,7 +245,8 @@ class Bubblewrap:
         job = replace(job, main=replace(job.main, argv=_kit_command("evals.workbench.server"), control=True))
         mounts = _mounts(job)
         spec = _spec(job, mounts)
-        argv = _outer_arguments(self._bwrap, job, self._inputs(job, mounts), "evals.workbench.session")
+        command = _kit_command("evals.workbench.session")
+        argv = _outer_arguments(self._bwrap, job, self._inputs(job, mounts), command)
         with _translated():
             process = await anyio.open_process(argv, env={})
         async with process:
@@ -227,25 +259,70 @@ class Bubblewrap:
                     await pipe_ended(process)
 
 
+@contextlib.asynccontextmanager
+async def _layer(bwrap: Path, job: Job, inputs: list[tuple[str, str]]) -> AsyncIterator[int]:
+    """An outer layer that stands open; its first process. Leaving it ends everything in it."""
+    reading, writing = os.pipe()
+    try:
+        argv = _outer_arguments(bwrap, job, inputs, _HOLDER, info=writing)
+        process = await anyio.open_process(argv, env={}, pass_fds=(writing,))
+    except BaseException:
+        os.close(reading)
+        raise
+    finally:
+        os.close(writing)
+    with os.fdopen(reading, "rb") as info:
+        async with process:
+            try:
+                yield await _first_process(process, info)
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+
+
+async def _first_process(process: Process, info: BinaryIO) -> int:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        await process.stdin.send(b"\n")
+        await process.stdout.receive()
+    except (anyio.BrokenResourceError, anyio.EndOfStream):
+        assert process.stderr is not None
+        said = b"".join([part async for part in process.stderr])
+        tail = said.decode("utf-8", "replace").strip()[-_SHOWN:]
+        raise Fault("sandbox", f"bubblewrap ended with status {await process.wait()}: {tail}") from None
+    return int(json.load(info)["child-pid"])
+
+
 def _answer(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
-        tail = done.stderr.decode("utf-8", "replace").strip()[-2000:]
+        tail = done.stderr.decode("utf-8", "replace").strip()[-_SHOWN:]
         raise Fault("sandbox", f"the supervisor ended with status {done.returncode}: {tail}") from None
     return answer
+
+
+def _probe(sandbox: Bubblewrap) -> Finished:
+    program = Program(argv=("/bin/sh", "-c", "exit 0"), env={"PATH": "/usr/bin:/bin"}, cwd="/", workspace=False)
+
+    async def attempt() -> Finished:
+        return await sandbox.run(Job(workspace=None, main=program))
+
+    return anyio.run(attempt)
 
 
 def create() -> Bubblewrap:
     """The sandbox, after a trial run: `EnvironmentFault` with the remedy where the machine refuses it."""
     sandbox = Bubblewrap()
-    probe = Program(argv=("/bin/sh", "-c", "exit 0"), env={"PATH": "/usr/bin:/bin"}, cwd="/", workspace=False)
-
-    async def attempt() -> Finished:
-        return await sandbox.run(Job(workspace=None, main=probe))
-
     try:
-        finished = anyio.run(attempt)
+        try:
+            finished = _probe(sandbox)
+        except Fault:
+            if not sandbox.warm:
+                raise
+            sandbox.warm = False
+            finished = _probe(sandbox)
     except Fault as fault:
         raise EnvironmentFault(_REMEDY.format(reason=fault.reason)) from None
     if finished.status != 0:
