@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.sandboxes import bubblewrap
+from evals.sandboxes import job
 from tests.project import ROOT, SOLUTION, Evals
 
 HARBOR = os.environ.get("EVALS_HARBOR_PYTHON", "")
@@ -82,7 +82,7 @@ def test_harbor_gives_the_same_grade_without_a_container(
     program = tmp_path / "evals"
     program.write_text("#!/bin/sh\nexec " + " ".join(f"'{part}'" for part in evals.command()) + ' "$@"\n')
     program.chmod(0o755)
-    env = evals.environment(EVALS_PROGRAM=str(program), EVALS_BWRAP=str(bubblewrap.find_bwrap()))
+    env = evals.environment(EVALS_PROGRAM=str(program), EVALS_BWRAP=str(job.find_bwrap()))
     place = "evals.interop.harbor"
     command: list[str | Path] = [
         Path(HARBOR).parent / "harbor",

@@ -33,7 +33,7 @@ def test_plugins_are_found_by_their_files() -> None:
     usual = ["acceptance", "attacks", "deliverables", "lint", "own_tests", "types"]
     assert plugins.names("scorers") == sorted([*usual, "efficiency", "maintainability", "test_strength"])
     assert plugins.names("stacks") == ["python-fastapi"]
-    assert plugins.names("sandboxes") == ["bubblewrap"]
+    assert plugins.names("sandboxes") == ["bubblewrap", "docker"]
 
 
 def test_the_trial_schema_has_the_keys_fields() -> None:

@@ -12,11 +12,18 @@ import anyio
 import pytest
 
 from evals import workspace
-from evals.sandboxes import bubblewrap, seccomp
+from evals.sandboxes import job, seccomp
 from evals.types import MIB, Finished, Job, Limits, Program, Sandbox, Stack
+from tests import backends
 from tests.project import ROOT, Evals
 
 PATH = {"PATH": "/usr/bin:/bin"}
+
+
+@pytest.fixture(scope="module", params=backends.NAMES)
+def sandbox(request: pytest.FixtureRequest) -> Sandbox:
+    """Each sandbox that this machine has."""
+    return backends.made(request.param)
 
 
 def shell(sandbox: Sandbox, script: str, **limits: float) -> Finished:
@@ -27,7 +34,7 @@ def shell(sandbox: Sandbox, script: str, **limits: float) -> Finished:
 
 def python(sandbox: Sandbox, source: str, **limits: float) -> Finished:
     bounds = replace(Limits(wall=20), **limits)  # type: ignore[arg-type]
-    argv = (str(bubblewrap.interpreter()), "-I", "-S", "-c", textwrap.dedent(source))
+    argv = (str(job.interpreter()), "-I", "-S", "-c", textwrap.dedent(source))
     program = Program(argv=argv, env=PATH, cwd="/", workspace=False, limits=bounds)
     return anyio.run(sandbox.run, Job(workspace=None, main=program))
 
@@ -246,7 +253,7 @@ def test_a_machine_without_namespaces_is_told_the_remedy(evals: Evals) -> None:
 
 
 def _readable_by_all() -> bool:
-    places = (ROOT, Path(sys.prefix), bubblewrap.interpreter())
+    places = (ROOT, Path(sys.prefix), job.interpreter())
     return all(
         parent.stat().st_mode & 0o005 for place in places for parent in (place, *place.parents) if place.exists()
     )

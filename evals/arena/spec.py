@@ -51,7 +51,7 @@ class Collect:
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """The whole job of one supervisor."""
+    """The whole job of one supervisor. With `held`, it ends when its input does."""
 
     bwrap: str
     seccomp: str
@@ -64,6 +64,7 @@ class Spec:
     main: Member
     service: Member | None = None
     helper_python: str | None = None
+    held: bool = False
     collect: tuple[Collect, ...] = field(default=())
 
 
@@ -93,5 +94,6 @@ def parse(raw: dict[str, Any]) -> Spec:
         main=_member(raw["main"]),
         service=_member(raw["service"]) if raw["service"] else None,
         helper_python=raw["helper_python"],
+        held=raw["held"],
         collect=tuple(Collect(**item) for item in raw["collect"]),
     )

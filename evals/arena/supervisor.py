@@ -12,6 +12,7 @@ import json
 import os
 import stat
 import sys
+import threading
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -113,10 +114,20 @@ async def run(spec: Spec) -> dict[str, Any]:
     }
 
 
+def _end_with(given: BinaryIO) -> None:
+    """End with all that runs here when the host's end of the input is closed: it has ended, or wants no answer."""
+    given.read()
+    os._exit(1)
+
+
 def serve(given: BinaryIO, answers: TextIO) -> None:
     """Read one job, a line, and write its result, a line."""
     spec = parse(json.loads(given.readline()))
+    if spec.held:
+        threading.Thread(target=_end_with, args=(given,), daemon=True).start()
     print(json.dumps(asyncio.run(run(spec))), file=answers, flush=True)
+    if spec.held:
+        os._exit(0)  # the interpreter would wait for whoever reads its input
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evals.cli.options import Json, Root, Scorers, app, cache, say
+from evals.cli.options import Json, Root, SandboxName, Scorers, app, cache, say
 
 
 @app.command()
@@ -17,6 +17,7 @@ def grade(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the files to grade")],
     stack: Annotated[str | None, typer.Option(help="the stack [default: the task's first]")] = None,
     scorers: Scorers = None,
+    sandbox: SandboxName = None,
     root: Root = Path(),
     reward: Annotated[Path | None, typer.Option(help="write the scores as a flat JSON object, as Harbor reads")] = None,
     as_json: Json = False,
@@ -25,7 +26,13 @@ def grade(
     from evals.commands import grading
 
     request = grading.Grading(
-        task=task, folder=folder, stack=stack, scorers=tuple(scorers or ()), root=root, cache=cache()
+        task=task,
+        folder=folder,
+        stack=stack,
+        scorers=tuple(scorers or ()),
+        root=root,
+        cache=cache(),
+        sandbox=sandbox,
     )
     found = grading.grade(request, tell=say)
     if reward is not None:

@@ -57,6 +57,9 @@ Scorers = Annotated[
     list[str] | None,
     typer.Option("--scorers", help="efficiency, test_strength, maintainability or all, beside the usual scorers"),
 ]
+SandboxName = Annotated[
+    str | None, typer.Option("--sandbox", help="bubblewrap or docker [default: EVALS_SANDBOX, else bubblewrap]")
+]
 MetricName = Annotated[str, typer.Option("--metric", help="what the verdict is about, such as composite or all_pass")]
 Margin = Annotated[float, typer.Option(min=0, help="a difference that does not matter")]
 Alpha = Annotated[float, typer.Option(min=0.0001, max=0.5, help="the accepted rate of false verdicts")]
@@ -154,6 +157,7 @@ def request_of(
     root: Path,
     resume: bool = True,
     scorers: list[str] | None = None,
+    sandbox: str | None = None,
 ) -> Request:
     """What a run is asked for; the solver is said in the first line of the output."""
     from evals.commands.running import Request
@@ -174,5 +178,6 @@ def request_of(
         cache=cache(),
         resume=resume,
         scorers=tuple(scorers or ()),
+        sandbox=sandbox,
         command=tuple(sys.argv[1:]),
     )

@@ -24,6 +24,7 @@ from evals.cli.options import (
     MetricName,
     Output,
     Root,
+    SandboxName,
     Scorers,
     Stacks,
     Tasks,
@@ -54,6 +55,7 @@ def run(
     as_json: Json = False,
     resume: Annotated[bool, typer.Option(help="do only what is missing; --no-resume solves everything again")] = True,
     scorers: Scorers = None,
+    sandbox: SandboxName = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the plan and its expected cost")] = False,
     against: Annotated[str | None, typer.Option(help="a revision to run as well, and to compare with")] = None,
     until_verdict: Annotated[
@@ -68,7 +70,7 @@ def run(
     """Solve tasks with an agent, grade what it delivers, keep and print the results."""
     from evals.commands import running as commands
 
-    request = request_of(agent, task, stack, epochs, choice, jobs, output, root, resume, scorers)
+    request = request_of(agent, task, stack, epochs, choice, jobs, output, root, resume, scorers, sandbox)
     live = sys.stderr.isatty() and not as_json
     _check_together(against, until_verdict, dry_run)
     if dry_run:
@@ -210,6 +212,7 @@ def rescore(
     output: Output = Path("reports"),
     root: Root = Path(),
     scorers: Scorers = None,
+    sandbox: SandboxName = None,
     as_json: Json = False,
 ) -> None:
     """Grade the stored workspaces of a run again, without solving."""
@@ -223,6 +226,7 @@ def rescore(
         root=root,
         cache=cache(),
         command=tuple(sys.argv[1:]),
+        sandbox=sandbox,
     )
     result = commands.rescore(request, tell=say, live=sys.stderr.isatty() and not as_json)
     for line in result.changes:
@@ -251,6 +255,7 @@ def validate(
     write: Annotated[Path | None, typer.Option(help="a folder for the cards, as Markdown and JSON")] = None,
     trials: Trials = None,
     jobs: Jobs = None,
+    sandbox: SandboxName = None,
     output: Output = Path("reports"),
     root: Root = Path(),
     as_json: Json = False,
@@ -272,6 +277,7 @@ def validate(
         output=output,
         root=root,
         cache=cache(),
+        sandbox=sandbox,
     )
     _print_cards(validating.validate(request, tell=say, write=write), fail_under, as_json=as_json)
 

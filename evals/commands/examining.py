@@ -126,8 +126,8 @@ def _docker() -> Finding:
     path = shutil.which("docker")
     found = _output([path, "version", "--format", "{{.Server.Version}}"]) if path else None
     if found is None:
-        return Finding(name="docker", state="missing", found="no daemon; evals needs none")
-    return Finding(name="docker", state="ok", found=f"daemon {found} (not used)")
+        return Finding(name="docker", state="missing", found="no daemon; for --sandbox docker")
+    return Finding(name="docker", state="ok", found=f"daemon {found}, for --sandbox docker")
 
 
 def _claude_code() -> Finding:

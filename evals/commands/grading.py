@@ -12,8 +12,9 @@ from typing import Any
 
 import anyio
 
-from evals import graders, plugins, runner, trial, workspace
+from evals import graders, runner, trial, workspace
 from evals.catalog import tasks
+from evals.commands import sandboxing
 from evals.environments import Environments
 from evals.errors import InputError
 from evals.store import Store
@@ -32,6 +33,7 @@ class Grading:
     scorers: tuple[str, ...]
     root: Path
     cache: Path
+    sandbox: str | None = None
 
 
 def grade(request: Grading, *, tell: Tell) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def grade(request: Grading, *, tell: Tell) -> dict[str, Any]:
     scorers = graders.load(environments, request.root, request.scorers, [task])
     for part in (stack, *scorers):
         getattr(part, "prepare", lambda: None)()
-    sandbox: Sandbox = plugins.factory("sandboxes", "bubblewrap")()
+    sandbox = sandboxing.make(request.sandbox)
     collected = workspace.collect(request.folder)
     with tempfile.TemporaryDirectory(prefix="evals-grade-") as folder, Store(Path(folder)) as store:
         delivery = trial.frozen(collected.files, task, stack, store)

@@ -13,6 +13,7 @@ import anyio
 
 from evals import graders, plugins, runner
 from evals.catalog import agents, tasks
+from evals.commands import sandboxing
 from evals.commands.costs import Cost, expected
 from evals.environments import Environments
 from evals.errors import InputError
@@ -43,6 +44,7 @@ class Request:
     resume: bool
     command: tuple[str, ...]
     scorers: tuple[str, ...] = ()
+    sandbox: str | None = None
 
     @cached_property
     def made_solver(self) -> Solver:
@@ -62,6 +64,7 @@ class Rescore:
     root: Path
     cache: Path
     command: tuple[str, ...]
+    sandbox: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,13 +112,12 @@ def _plan(request: Request, store: Store, environments: Environments) -> Plan:
     return plan_of(work, store, request.epochs, again=not request.resume)
 
 
-def execute(plan: Plan, store: Store, *, jobs: int, tell: Tell, live: bool) -> Executed:
+def execute(plan: Plan, store: Store, *, jobs: int, tell: Tell, live: bool, sandbox: str | None = None) -> Executed:
     """Run what a plan lacks."""
     if not plan.todo:
         return Executed(trials={item.planned.key: item.have for item in plan.items if item.have}, not_started={})
     runner.prepare(plan)
-    sandbox = plugins.factory("sandboxes", "bubblewrap")()
-    bench = runner.make_bench(store, sandbox, plan, slots=_slots(plan, jobs))
+    bench = runner.make_bench(store, sandboxing.make(sandbox), plan, slots=_slots(plan, jobs))
     with terminal.progress(len(plan.todo), live=live) as watcher:
         return anyio.run(_run_all, plan, bench, watcher, jobs, tell)
 
@@ -139,7 +141,7 @@ def execute_together(
     if both.todo:
         _tell_cost(both, request, store, tell)
         runner.new_run(store, both, list(request.command))
-    executed = execute(both, store, jobs=request.jobs, tell=tell, live=live)
+    executed = execute(both, store, jobs=request.jobs, tell=tell, live=live, sandbox=request.sandbox)
     for line in not_started(both, executed):
         tell(line)
     return [trials_of(plan, executed) for plan in plans]
@@ -186,7 +188,7 @@ def run(request: Request, *, tell: Tell, live: bool) -> Result:
             tell(f"{have} of {len(plan.items)} trials are in {request.output} already")
         _tell_cost(plan, request, store, tell)
         run_id, path = runner.new_run(store, plan, list(request.command))
-        executed = execute(plan, store, jobs=request.jobs, tell=tell, live=live)
+        executed = execute(plan, store, jobs=request.jobs, tell=tell, live=live, sandbox=request.sandbox)
         lines = not_started(plan, executed)
         return Result(run_id=run_id, path=path, trials=trials_of(plan, executed), not_started=lines)
 
@@ -290,7 +292,8 @@ def rescore(request: Rescore, *, tell: Tell, live: bool) -> Result:
         scorers = graders.load(environments, request.root, request.scorers, graded)
         plan = Plan(items=items, scorers=scorers)
         run_id, path = runner.new_run(store, plan, list(request.command))
-        trials = trials_of(plan, execute(plan, store, jobs=request.jobs, tell=tell, live=live))
+        executed = execute(plan, store, jobs=request.jobs, tell=tell, live=live, sandbox=request.sandbox)
+        trials = trials_of(plan, executed)
         changes = tuple(line for old, new in zip(earlier, trials, strict=True) for line in _changes(old, new))
         return Result(run_id=run_id, path=path, trials=trials, changes=changes)
 

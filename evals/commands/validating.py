@@ -13,6 +13,7 @@ import anyio
 from evals import graders, headroom, plugins, schema, workspace
 from evals import validate as validation
 from evals.catalog import cheats, mutants, recordings, tasks
+from evals.commands import sandboxing
 from evals.environments import Environments
 from evals.errors import InputError
 from evals.reports import card
@@ -39,6 +40,7 @@ class Validation:
     output: Path
     root: Path
     cache: Path
+    sandbox: str | None = None
 
 
 def validate(request: Validation, *, tell: Tell, write: Path | None) -> list[dict[str, Any]]:
@@ -53,7 +55,7 @@ def validate(request: Validation, *, tell: Tell, write: Path | None) -> list[dic
             part.prepare()
         bench = validation.Bench(
             store=store,
-            sandbox=plugins.factory("sandboxes", "bubblewrap")(),
+            sandbox=sandboxing.make(request.sandbox),
             acceptance=scorers.pop("acceptance"),
             others=tuple(scorers.values()),
             jobs=request.jobs,

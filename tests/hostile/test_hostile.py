@@ -7,12 +7,19 @@ import re
 import anyio
 import pytest
 
-from evals.sandboxes import bubblewrap
+from evals.sandboxes import job
 from evals.types import Job, Limits, Program, Sandbox
+from tests import backends
 from tests.hostile.attacks import ATTACKS, Attack
 from tests.project import ROOT
 
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="system calls are named by their numbers")
+
+
+@pytest.fixture(scope="module", params=backends.NAMES)
+def sandbox(request: pytest.FixtureRequest) -> Sandbox:
+    """Each sandbox that this machine has."""
+    return backends.made(request.param)
 
 
 def processes() -> set[int]:
@@ -24,7 +31,7 @@ def processes() -> set[int]:
 def test_an_attack_is_contained_and_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, attack: Attack) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
     limits = Limits(**{"wall": 20.0, **attack.limits})  # type: ignore[arg-type]
-    argv = (str(bubblewrap.interpreter()), "-I", "-S", "-c", attack.source)
+    argv = (str(job.interpreter()), "-I", "-S", "-c", attack.source)
     program = Program(argv=argv, env={"PATH": "/usr/bin:/bin"}, cwd="/", workspace=False, limits=limits)
     done = anyio.run(sandbox.run, Job(workspace=None, main=program))
     assert done.reason in attack.reasons, done.output[-2000:]
@@ -37,7 +44,7 @@ def test_an_attack_is_contained_and_told(sandbox: Sandbox, monkeypatch: pytest.M
 def test_no_process_of_an_attack_is_left(sandbox: Sandbox) -> None:
     before = processes()
     test_daemon = next(attack for attack in ATTACKS if attack.name.startswith("a daemon"))
-    argv = (str(bubblewrap.interpreter()), "-I", "-S", "-c", test_daemon.source)
+    argv = (str(job.interpreter()), "-I", "-S", "-c", test_daemon.source)
     program = Program(argv=argv, env={"PATH": "/usr/bin:/bin"}, cwd="/", workspace=False, limits=Limits(wall=20))
     anyio.run(sandbox.run, Job(workspace=None, main=program))
     left = []

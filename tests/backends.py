@@ -1,0 +1,35 @@
+"""The sandboxes that this machine has, for tests that hold for each of them."""
+
+import os
+import subprocess
+from functools import cache
+
+import pytest
+
+from evals.sandboxes import bubblewrap, docker
+from evals.types import Sandbox
+
+NAMES = ("bubblewrap", "bubblewrap-cold", "docker")
+"""`bubblewrap-cold` starts its supervisor in the sandbox, as it does where a ready one may not enter."""
+
+
+def _docker() -> Sandbox:
+    if "docker" not in os.environ.get("EVALS_TESTS_REQUIRE", ""):
+        try:
+            answer = subprocess.run(["docker", "info"], capture_output=True, timeout=30, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            answer = None
+        if answer is None or answer.returncode != 0:
+            pytest.skip("no Docker daemon answers here")
+    return docker.create()
+
+
+@cache
+def made(name: str) -> Sandbox:
+    """A sandbox by its name here; skips where this machine has none of that kind."""
+    if name == "docker":
+        return _docker()
+    sandbox = bubblewrap.create()
+    assert sandbox.warm
+    sandbox.warm = name == "bubblewrap"
+    return sandbox
