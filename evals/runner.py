@@ -16,6 +16,7 @@ import evals
 from evals import digests, graders, plugins, trial
 from evals.environments import Environments
 from evals.errors import EvalsError, InputError, NotStarted
+from evals.light import light
 from evals.store import Key, Store, Trial
 from evals.trial import Bench, Planned
 from evals.types import Revision, Sandbox, Scorer, Solver, Stack, Task
@@ -113,7 +114,7 @@ def _item(store: Store, planned: Planned, wanted: frozenset[str], *, again: bool
     """What there is to do for a trial; one that lacks a wanted score is graded anew."""
     current = store.current(planned.key, planned.grading)
     if current is not None and not again and (current.fault is not None or wanted <= set(current.scores)):
-        return Item(planned=planned, state="done", have=current)
+        return Item(planned=planned, state="done", have=light(current))
     attempts = store.trials_of(planned.key)
     seconds = sum(attempts[-1].document["timings"].values()) if attempts else None
     solved = [
@@ -179,7 +180,7 @@ def prepare(plan_: Plan) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Executed:
-    """The trials of a plan by their keys, and why others were not begun."""
+    """The trials of a plan by their keys, and why others were not begun. The trials are `store.light`."""
 
     trials: dict[Key, Trial]
     not_started: dict[Key, str]
@@ -187,26 +188,29 @@ class Executed:
 
 async def execute(plan_: Plan, bench: Bench, watcher: Watcher, *, jobs: int) -> Executed:
     """Run what is missing, `jobs` trials at a time; every finished one is saved at once."""
-    limit = anyio.CapacityLimiter(jobs)
+    waiting = iter(plan_.todo)
     finished: dict[Key, Trial] = {item.planned.key: item.have for item in plan_.items if item.have}
     not_started: dict[Key, str] = {}
 
     async def one(planned: Planned) -> None:
-        async with limit:
-            watcher.begin(planned.key)
-            try:
-                done = await trial.run(planned, bench, lambda running: watcher.stages(planned.key, running))
-            except NotStarted as reason:
-                not_started[planned.key] = str(reason)
-                watcher.drop(planned.key)
-            else:
-                finished[planned.key] = done
-                watcher.end(planned.key, done)
+        watcher.begin(planned.key)
+        try:
+            done = await trial.run(planned, bench, lambda running: watcher.stages(planned.key, running))
+        except NotStarted as reason:
+            not_started[planned.key] = str(reason)
+            watcher.drop(planned.key)
+        else:
+            finished[planned.key] = light(done)
+            watcher.end(planned.key, done)
+
+    async def worker() -> None:
+        for item in waiting:
+            await one(item.planned)
 
     try:
         async with _ready(plan_, bench), anyio.create_task_group() as group:
-            for item in plan_.todo:
-                group.start_soon(one, item.planned)
+            for _ in range(jobs):
+                group.start_soon(worker)
     except BaseExceptionGroup as errors:
         raise _first_known(errors) from None
     return Executed(trials=finished, not_started=not_started)

@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -63,7 +63,7 @@ class Trial:
 
     key: Key
     path: Path
-    document: dict[str, Any]
+    document: Mapping[str, Any]
 
     @property
     def fault(self) -> dict[str, str] | None:

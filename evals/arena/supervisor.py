@@ -14,7 +14,7 @@ import stat
 import sys
 import threading
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, NoReturn, TextIO
 
 from evals.arena.control import Control
 from evals.arena.jail import Jail
@@ -121,13 +121,19 @@ def _end_with(given: BinaryIO) -> None:
 
 
 def serve(given: BinaryIO, answers: TextIO) -> None:
-    """Read one job, a line, and write its result, a line."""
+    """Read one job, a line, write its result, a line, and end this process."""
     spec = parse(json.loads(given.readline()))
     if spec.held:
         threading.Thread(target=_end_with, args=(given,), daemon=True).start()
-    print(json.dumps(asyncio.run(run(spec))), file=answers, flush=True)
-    if spec.held:
-        os._exit(0)  # the interpreter would wait for whoever reads its input
+    if sys.version_info < (3, 12):  # later releases do so by themselves: no thread for each process that is waited for
+        asyncio.get_event_loop_policy().set_child_watcher(asyncio.PidfdChildWatcher())
+    asyncio.run(_answer(spec, answers))
+
+
+async def _answer(spec: Spec, answers: TextIO) -> NoReturn:
+    print(json.dumps(await run(spec)), file=answers, flush=True)
+    # Nothing is left to do, and the interpreter would take its time over that, or wait for whoever reads its input.
+    os._exit(0)
 
 
 def main() -> None:

@@ -16,7 +16,6 @@ import os
 import signal
 import socket
 import struct
-import sys
 import traceback
 
 from evals.arena import supervisor
@@ -73,7 +72,6 @@ def _enter(target: int, connection: int, message: dict[str, list[int] | bool]) -
     os.environ["PATH"] = "/usr/bin:/bin"
     os.chdir("/")
     _keep_capabilities(message["capabilities"])
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with open(0, "rb", closefd=False) as given, open(1, "w", encoding="utf-8", closefd=False) as answers:
         supervisor.serve(given, answers)
@@ -87,21 +85,26 @@ def _child(target: int, connection: int, message: dict[str, list[int] | bool]) -
     except BaseException:  # noqa: BLE001 (whatever it is, the host is to know, and nothing may return from here)
         said = json.dumps({"error": traceback.format_exc(limit=-3)[-2000:]})
         os.write(connection, said.encode() + b"\n")
-    os._exit(1)
+    os._exit(0)
+
+
+def _await_job(asked: socket.socket) -> None:
+    """Wait for a message, and become a supervisor; status 1 where no more will come. Does not return."""
+    data, descriptors, _, _ = socket.recv_fds(asked, _MAX_MESSAGE, 2)
+    if not data:
+        os._exit(1)
+    connection, target = descriptors
+    _child(target, connection, json.loads(data))
 
 
 def main() -> None:
-    """Fork for each message on standard input, a socket; ends when the host does."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
+    """Keep one child waiting for the next job on standard input, a socket; ends when the host does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the host decides what Ctrl-C means
     asked = socket.socket(fileno=0)
     gc.freeze()
-    while True:
-        data, descriptors, _, _ = socket.recv_fds(asked, _MAX_MESSAGE, 2)
-        if not data:
-            sys.exit(0)
-        connection, target = descriptors
-        if os.fork() == 0:
-            _child(target, connection, json.loads(data))
-        for descriptor in descriptors:
-            os.close(descriptor)
+    status = 0
+    while status == 0:
+        child = os.fork()
+        if child == 0:
+            _await_job(asked)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

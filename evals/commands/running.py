@@ -20,7 +20,7 @@ from evals.errors import InputError
 from evals.pairing import Side
 from evals.reports import terminal
 from evals.runner import Executed, Item, Plan
-from evals.store import Store, Trial
+from evals.store import Store, Trial, load_trial
 from evals.trial import Planned
 from evals.types import Revision, Scorer, Solver, SolverOptions, Stack, Task
 
@@ -162,8 +162,9 @@ def not_started(plan: Plan, executed: Executed) -> tuple[str, ...]:
 
 
 def side_of(work: Work, trials: Sequence[Trial]) -> Side:
-    """What is compared of a revision that was run."""
+    """What is compared of a revision that was run; its trials are read again, since a run keeps them light."""
     revision = work.revision
+    trials = [load_trial(trial.path) for trial in trials]
     return Side(label=revision.spelled, agent=revision.agent, revision=revision.digest, trials=tuple(trials))
 
 

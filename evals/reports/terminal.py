@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -192,7 +192,7 @@ def print_trial(out: Console, trial: Trial, *, log: str | None) -> None:
         out.print(escape(printable(log)), style="dim")
 
 
-def _print_files(out: Console, document: dict[str, Any]) -> None:
+def _print_files(out: Console, document: Mapping[str, Any]) -> None:
     from rich.markup import escape
 
     workspace = document["workspace"]

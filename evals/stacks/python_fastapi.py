@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
@@ -38,12 +39,12 @@ class PythonFastapi:
         """The lock file."""
         return _data(f"{NAME}.lock")
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Of the page, the lock file and the interpreter's version."""
         return digests.of_json([self.page, self.lock, sys.version_info[:3]])
 
-    @property
+    @cached_property
     def path(self) -> Path:
         """The installed environment."""
         return self.environments.path(NAME, self.lock)
