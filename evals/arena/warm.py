@@ -26,7 +26,7 @@ _NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x20000000 | 0
 
 _CAPABILITY_VERSION_3 = 0x20080522  # linux/capability.h
 _LAST_CAPABILITY = 63
-_PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 24, 38  # linux/prctl.h
+_PR_CAPBSET_DROP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 24, 36, 38  # linux/prctl.h
 _MAX_DESCRIPTOR = 1 << 16
 _MAX_MESSAGE = 4096
 
@@ -102,9 +102,12 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the host decides what Ctrl-C means
     asked = socket.socket(fileno=0)
     gc.freeze()
-    status = 0
-    while status == 0:
-        child = os.fork()
-        if child == 0:
-            _await_job(asked)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    _called(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "subreaper")
+    ended = waiting = status = 0
+    while status == 0 or ended != waiting:
+        if ended == waiting:
+            waiting = os.fork()
+            if waiting == 0:
+                _await_job(asked)
+        # Supervisors are waited for as well: they come to this process when what has forked them ends.
+        ended, status = os.waitpid(-1, 0)
