@@ -97,11 +97,15 @@ def sandbox() -> Sandbox:
     return bubblewrap.create()
 
 
+def cache() -> Path:
+    """Where packages are, as the command line has it."""
+    return Path(os.environ.get("EVALS_CACHE", Path.home() / ".cache" / "evals"))
+
+
 @pytest.fixture(scope="session")
 def stack() -> Stack:
     """The real stack, with its packages."""
-    cache = Path(os.environ.get("EVALS_CACHE", Path.home() / ".cache" / "evals"))
-    made: Stack = factory("stacks", "python-fastapi")(Environments(cache=cache))
+    made: Stack = factory("stacks", "python-fastapi")(Environments(cache=cache()))
     made.prepare()
     return made
 

@@ -59,10 +59,10 @@ async def during(sandbox: Sandbox, job: Job, act: Callable[[], None]) -> str:
 
         group.start_soon(disturb)
         try:
-            done = await sandbox.run(job)
+            told: str = (await sandbox.run(job)).reason
         except Fault as fault:
-            return fault.reason
-        return f"{done.reason} {done.status}"
+            told = fault.reason
+    return told
 
 
 def kill(number: signal.Signals, find: Callable[[], list[int]]) -> Callable[[], None]:

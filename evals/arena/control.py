@@ -65,7 +65,7 @@ class Control:
             return {"error": "no such request"}
         try:
             return {"ok": await action(**request)}
-        except (ControlError, KeyError, OSError, TypeError) as error:
+        except (ControlError, KeyError, OSError, TypeError, ValueError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
 
     def _instance(self, number: int) -> Instance:

@@ -18,6 +18,10 @@ Mode = Literal["accept", "busy", "refuse", "hang", "away"]
 
 _MAX_MAIL_BYTES = 1 << 20
 _MAX_MAILS = 2000
+_MAX_KEPT_BYTES = 512 * 1024
+"""Of all mails together: they travel in one line."""
+
+_MAX_ATTEMPTS = 20_000
 
 
 class Sink:
@@ -27,6 +31,18 @@ class Sink:
         self.mode: Mode = "accept"
         self.mails: list[dict[str, Any]] = []
         self.attempts: list[float] = []
+        self._kept = 0
+
+    def attempted(self) -> None:
+        """Somebody has connected."""
+        if len(self.attempts) < _MAX_ATTEMPTS:
+            self.attempts.append(time.time())
+
+    def clear(self) -> None:
+        """Forget all that came."""
+        self.mails.clear()
+        self.attempts.clear()
+        self._kept = 0
 
     async def handle_RCPT(  # noqa: N802 (aiosmtpd's name)
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -43,8 +59,9 @@ class Sink:
         self, server: SMTP, session: Session, envelope: Envelope
     ) -> str:
         """Keep a mail."""
-        if len(self.mails) < _MAX_MAILS:
-            content = envelope.content if isinstance(envelope.content, bytes) else b""
+        content = envelope.content if isinstance(envelope.content, bytes) else b""
+        self._kept += len(content)
+        if len(self.mails) < _MAX_MAILS and self._kept <= _MAX_KEPT_BYTES:
             self.mails.append(
                 {
                     "from": envelope.mail_from,
@@ -63,7 +80,7 @@ class _Silent(asyncio.Protocol):
         self._sink = sink
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._sink.attempts.append(time.time())
+        self._sink.attempted()
 
 
 class MailServer:
@@ -77,7 +94,7 @@ class MailServer:
     def _protocol(self) -> asyncio.BaseProtocol:
         if self.sink.mode == "hang":
             return _Silent(self.sink)
-        self.sink.attempts.append(time.time())
+        self.sink.attempted()
         protocol: asyncio.BaseProtocol = SMTP(
             self.sink, data_size_limit=_MAX_MAIL_BYTES, enable_SMTPUTF8=True, hostname="mail.example.com"
         )
@@ -99,8 +116,7 @@ class MailServer:
         if "mode" in request:
             await self.set_mode(request["mode"])
         if request.get("clear"):
-            self.sink.mails.clear()
-            self.sink.attempts.clear()
+            self.sink.clear()
         return {"port": self.port, "mails": self.sink.mails, "attempts": self.sink.attempts}
 
 

@@ -11,9 +11,9 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Attack:
-    """A program in Python. `reasons` are ways in which it may end, `says` is a word that its output must hold.
+    """A program in Python, with a workspace where it needs one. One that prints `got` has got what it must not get.
 
-    A program that prints `got` has got what it must not get.
+    `reasons` are ways in which it may end, `says` is a word that its output must hold.
     """
 
     name: str
@@ -22,6 +22,7 @@ class Attack:
     reasons: tuple[str, ...] = ("exit",)
     says: str = "held"
     limits: Mapping[str, float] = field(default_factory=dict)
+    workspace: bool = False
 
 
 def _attack(name: str, contained_by: str, source: str, **more: object) -> Attack:
@@ -32,8 +33,8 @@ _SYSCALL = """
 import ctypes, os
 libc = ctypes.CDLL(None, use_errno=True)
 def refused(*call):
-    result = libc.syscall(*call)
-    return result == -1
+    # EPERM, EACCES, ENOSYS: not just something wrong with what was asked.
+    return libc.syscall(*call) == -1 and ctypes.get_errno() in (1, 13, 38)
 """
 
 ATTACKS = (
@@ -85,6 +86,69 @@ ATTACKS = (
             print("held", error.errno)
         """,
         limits={"file_size": 8 * 1024 * MIB},
+    ),
+    _attack(
+        "memory, in the page cache",
+        "a sized tmpfs, the supervisor; what is read from read-only mounts is the kernel's to drop",
+        """
+        import mmap, os
+        read = 0
+        for folder, _, names in os.walk("/usr/lib"):
+            for name in names:
+                try:
+                    with open(os.path.join(folder, name), "rb") as file:
+                        read += len(file.read())
+                except OSError:
+                    pass
+            if read > 512 << 20:
+                break
+        try:
+            with open("/tmp/mapped", "wb+") as file:
+                file.truncate(1 << 30)
+                with mmap.mmap(file.fileno(), 1 << 30) as pages:
+                    for at in range(0, 1 << 30, 4096):
+                        pages[at] = 1
+            print("got")
+        except (OSError, ValueError) as error:
+            print("held", error)
+        """,
+        # Touching a page for which there is no room ends the process with SIGBUS.
+        reasons=("exit", "memory"),
+        says="",
+        limits={"file_size": 2 * 1024 * MIB},
+    ),
+    _attack(
+        "filling the disk",
+        "a sized tmpfs",
+        """
+        import errno, signal
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        written = 0
+        try:
+            for number in range(1000):
+                with open(f"/workspace/{number}", "wb", buffering=0) as file:
+                    for _ in range(8):
+                        written += file.write(bytes(1 << 20))
+            print("got")
+        except OSError as error:
+            print("held" if error.errno == errno.ENOSPC and written <= 64 << 20 else "got", error, written)
+        """,
+        workspace=True,
+    ),
+    _attack(
+        "filling the disk with empty files",
+        "the supervisor, which counts files",
+        """
+        import os
+        for folder in range(1000):
+            os.mkdir(f"/workspace/{folder}")
+            for number in range(1000):
+                open(f"/workspace/{folder}/{number}", "w").close()
+        print("got")
+        """,
+        reasons=("inodes",),
+        says="",
+        workspace=True,
     ),
     _attack(
         "one huge file",
@@ -245,6 +309,23 @@ ATTACKS = (
         """,
     ),
     _attack(
+        "other trials' files",
+        "a mount namespace with what this trial needs",
+        """
+        import os
+        got = []
+        for folder, names, files in os.walk("/"):
+            if folder.startswith(("/proc", "/usr", "/dev", "/sys")):
+                names.clear()
+                continue
+            found = (*names, *files)
+            got += [f"{folder}/{name}" for name in found if name in ("trials", "fixtures", ".scratch")]
+            got += [f"{folder}/{name}" for name in files if name.endswith(("events.jsonl", "trajectory.json"))]
+        print(f"got {got}" if got else "held")
+        """,
+        workspace=True,
+    ),
+    _attack(
         "the processes of others",
         "a process namespace",
         """
@@ -365,6 +446,24 @@ ATTACKS = (
             except OSError:
                 pass
         print("held")
+        """,
+    ),
+    _attack(
+        "services of the host on loopback",
+        "a network namespace with loopback alone",
+        """
+        import os, socket
+        port, got = int(os.environ["HOST_PORT"]), []
+        for address in ("127.0.0.1", "::1", "127.0.0.2", "0.0.0.0", "::ffff:127.0.0.1"):
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            with socket.socket(family) as to:
+                try:
+                    to.settimeout(2)
+                    to.connect((address, port))
+                    got.append(address)
+                except OSError:
+                    pass
+        print(f"got {got}" if got else "held")
         """,
     ),
     _attack(

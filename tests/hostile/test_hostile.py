@@ -3,12 +3,15 @@
 import os
 import platform
 import re
+import socket
+from pathlib import Path
 
 import anyio
 import pytest
 
-from evals.sandboxes import job
-from evals.types import Job, Limits, Program, Sandbox
+from evals import workspace
+from evals.sandboxes import job as jobs
+from evals.types import MIB, Job, Limits, Program, Sandbox
 from tests import backends
 from tests.hostile.attacks import ATTACKS, Attack
 from tests.project import ROOT
@@ -22,20 +25,37 @@ def sandbox(request: pytest.FixtureRequest) -> Sandbox:
     return backends.made(request.param)
 
 
+SIGBUS = 128 + 7
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A workspace with one file."""
+    path = tmp_path / "workspace.tar.gz"
+    path.write_bytes(workspace.archive({"a.txt": b"x"}))
+    return path
+
+
 def processes() -> set[int]:
     """Those of this machine that we can see."""
     return {int(name) for name in os.listdir("/proc") if name.isdigit()}
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name.replace(" ", "-"))
-def test_an_attack_is_contained_and_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, attack: Attack) -> None:
+def test_an_attack_is_contained_and_told(
+    sandbox: Sandbox, archive: Path, monkeypatch: pytest.MonkeyPatch, attack: Attack
+) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
     limits = Limits(**{"wall": 20.0, **attack.limits})  # type: ignore[arg-type]
-    argv = (str(job.interpreter()), "-I", "-S", "-c", attack.source)
-    program = Program(argv=argv, env={"PATH": "/usr/bin:/bin"}, cwd="/", workspace=False, limits=limits)
-    done = anyio.run(sandbox.run, Job(workspace=None, main=program))
+    argv = (str(jobs.interpreter()), "-I", "-S", "-c", attack.source)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        env = {"PATH": "/usr/bin:/bin", "HOST_PORT": str(listener.getsockname()[1])}
+        program = Program(argv=argv, env=env, cwd="/", workspace=attack.workspace, limits=limits)
+        job = Job(workspace=archive if attack.workspace else None, main=program, disk=64 * MIB, inodes=20_000)
+        done = anyio.run(sandbox.run, job)
     assert done.reason in attack.reasons, done.output[-2000:]
-    assert (done.status != 0) is ("wall" in attack.reasons or "cpu" in attack.reasons or done.reason == "memory")
+    ended_by_us = done.reason in ("wall", "cpu", "memory", "inodes")
+    assert (done.status != 0) is (ended_by_us or "cpu" in attack.reasons or done.status == SIGBUS)
     assert attack.says in done.output[-2000:], done.output[-2000:]
     assert not re.search(r"^got\b", done.output, re.MULTILINE), done.output[-2000:]
     assert len(done.output) < 3_000_000
@@ -44,7 +64,7 @@ def test_an_attack_is_contained_and_told(sandbox: Sandbox, monkeypatch: pytest.M
 def test_no_process_of_an_attack_is_left(sandbox: Sandbox) -> None:
     before = processes()
     test_daemon = next(attack for attack in ATTACKS if attack.name.startswith("a daemon"))
-    argv = (str(job.interpreter()), "-I", "-S", "-c", test_daemon.source)
+    argv = (str(jobs.interpreter()), "-I", "-S", "-c", test_daemon.source)
     program = Program(argv=argv, env={"PATH": "/usr/bin:/bin"}, cwd="/", workspace=False, limits=Limits(wall=20))
     anyio.run(sandbox.run, Job(workspace=None, main=program))
     left = []
