@@ -60,7 +60,10 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """A program to run in a sandbox. Paths in `read_only` map host paths to paths inside."""
+    """A program to run in a sandbox. Paths in `read_only` map host paths to paths inside.
+
+    Packages in `preload` may be loaded before a service is started, and once for all its instances.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
@@ -69,6 +72,7 @@ class Program:
     cwd: str = "/workspace"
     workspace: bool = True
     control: bool = False
+    preload: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

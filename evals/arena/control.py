@@ -41,6 +41,7 @@ class Control:
         path = str(Path(folder) / "socket")
         self._server = await asyncio.start_unix_server(self._serve, path)
         self._owner.tree(Path(folder), "main")
+        await self._instances.open()
         return folder
 
     async def close(self) -> list[dict[str, Any]]:
@@ -78,7 +79,7 @@ class Control:
 
     async def do_launch(self, instance: int) -> None:
         """Start an instance that has ended again, on the same folders."""
-        await self._instance(instance).launch()
+        await self._instances.launch(instance)
 
     async def do_stop(self, instance: int, grace: float) -> dict[str, Any]:
         """SIGTERM, and SIGKILL after `grace` seconds."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evals.arena.jail import Ended, Jail
+from evals.arena.nursery import Nursery
 from evals.arena.places import SERVICES, Owner, unpack
 from evals.arena.spec import Spec
 
@@ -42,11 +43,13 @@ class Instance:
         self._owner.folder(self.state_folder, "service")
         self._brought = set(self._files())
 
-    async def launch(self) -> None:
+    async def launch(self, nursery: Nursery | None) -> None:
         """Start the service; its readiness is for the caller to see by asking it."""
-        binds = [(str(self.folder / "workspace"), "/workspace"), (str(self.state_folder), "/state")]
+        workspace = self.folder / "workspace"
+        binds = [(str(workspace), "/workspace"), (str(self.state_folder), "/state")]
         self._ended = None
-        self._jail = await Jail.start(self._spec, self._member, binds, uid=self._owner.uid("service"))
+        self._jail = await nursery.fork(self._member, binds, workspace) if nursery else None
+        self._jail = self._jail or await Jail.start(self._spec, self._member, binds, uid=self._owner.uid("service"))
 
     async def stop(self, grace: float) -> dict[str, Any]:
         """Ask it to end, wait up to `grace` seconds, then kill all of it."""
@@ -127,7 +130,12 @@ class Instances:
         self._ended: list[dict[str, Any]] = []
         self._count = 0
         self._unpacked: Path | None = None
+        self._nursery: Nursery | None = None
         self.mail_port = 1
+
+    async def open(self) -> None:
+        """Get ready for the first."""
+        self._nursery = await Nursery.open(self._spec, uid=self._owner.uid("service"))
 
     def get(self, number: int) -> Instance:
         """An instance by number; `KeyError` where it is not there (any more)."""
@@ -143,8 +151,12 @@ class Instances:
         instance = Instance(self._spec, self._owner, number, port, full)
         instance.prepare(self._workspace())
         self._all[number] = instance
-        await instance.launch()
+        await instance.launch(self._nursery)
         return instance
+
+    async def launch(self, number: int) -> None:
+        """Start one that has ended again."""
+        await self.get(number).launch(self._nursery)
 
     def _workspace(self) -> Path:
         if self._unpacked is None:
@@ -164,4 +176,6 @@ class Instances:
         """Stop all; what each printed."""
         for number in list(self._all):
             await self.remove(number)
+        if self._nursery is not None:
+            await self._nursery.close()
         return self._ended

@@ -8,7 +8,7 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from evals.arena import processes
@@ -54,10 +54,10 @@ class Ended:
     status: int
 
 
-def arguments(spec: Spec, member: Member, binds: list[tuple[str, str]], seccomp_fd: int) -> list[str]:
-    """The bubblewrap command line of one member."""
+def arguments(spec: Spec, member: Member, binds: list[tuple[str, str]], *, nests: bool = False) -> list[str]:
+    """The bubblewrap command line of one member's layer. With `nests`, layers can be made within."""
     argv = [spec.bwrap, "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-    argv += ["--unshare-cgroup-try", "--disable-userns", "--hostname", "sandbox"]
+    argv += ["--unshare-cgroup-try", "--hostname", "sandbox", *([] if nests else ["--disable-userns"])]
     argv += ["--uid", str(SANDBOX_ID), "--gid", str(SANDBOX_ID)]
     argv += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
     for name, value in member.env.items():
@@ -72,12 +72,12 @@ def arguments(spec: Spec, member: Member, binds: list[tuple[str, str]], seccomp_
     argv += ["--size", str(_TMP_BYTES), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
     for source, target in binds:
         argv += ["--bind", source, target]
-    argv += ["--remount-ro", "/", "--chdir", member.cwd]
-    return [*argv, "--add-seccomp-fd", str(seccomp_fd), "--", *member.argv]
+    return [*argv, "--remount-ro", "/", "--chdir", member.cwd]
 
 
-def _set_limits(limits: Limits) -> Callable[[], None]:
-    bounds = {
+def bounds(limits: Limits) -> dict[int, int]:
+    """The kernel's limits for each process, by their numbers."""
+    return {
         resource.RLIMIT_CPU: limits.cpu,
         # Not RLIMIT_AS: runtimes that reserve address space (Node, Java) break under it. With room to
         # spare, since thread stacks count whole; what is really used is bounded by the watcher.
@@ -88,8 +88,12 @@ def _set_limits(limits: Limits) -> Callable[[], None]:
         resource.RLIMIT_CORE: 0,
     }
 
+
+def _set_limits(limits: Limits) -> Callable[[], None]:
+    wanted = bounds(limits)
+
     def apply() -> None:
-        for kind, bound in bounds.items():
+        for kind, bound in wanted.items():
             resource.setrlimit(kind, (bound, bound))
 
     return apply
@@ -116,22 +120,33 @@ class Jail:
 
     @classmethod
     async def start(
-        cls, spec: Spec, member: Member, binds: list[tuple[str, str]], *, uid: int | None, talk: bool = False
+        cls,
+        spec: Spec,
+        member: Member,
+        binds: list[tuple[str, str]],
+        *,
+        uid: int | None,
+        talk: bool = False,
+        nests: bool = False,
+        keep: tuple[int, ...] = (),
     ) -> Jail:
         """Start a member with `binds` (host path, path inside) writable.
 
         `uid` is the user to become where the supervisor is root. With `talk`, the member's standard
-        input and output stay with the caller, and only its standard error is kept.
+        input and output stay with the caller, and only its standard error is kept. With `nests`, it may make layers
+        within its own, and has no seccomp filter: only for programs of ours. Descriptors in `keep` stay open.
         """
         descriptor = _seccomp_file(spec)
         pipe = asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(
-                *arguments(spec, member, binds, descriptor),
+                *arguments(spec, member, binds, nests=nests),
+                *([] if nests else ["--add-seccomp-fd", str(descriptor)]),
+                *("--", *member.argv),
                 stdin=pipe if talk else asyncio.subprocess.DEVNULL,
                 stdout=pipe,
                 stderr=pipe if talk else asyncio.subprocess.STDOUT,
-                pass_fds=(descriptor,),
+                pass_fds=(descriptor, *keep),
                 preexec_fn=_set_limits(member.limits),
                 user=uid,
                 group=uid,
@@ -152,7 +167,7 @@ class Jail:
     async def _watch(self) -> None:
         deadline = asyncio.get_running_loop().time() + self._limits.wall
         while self.process.returncode is None:
-            memory = processes.resident_memory(self.process.pid)
+            memory = self.memory()
             self._peak_memory = max(self._peak_memory, memory)
             if memory > self._limits.memory:
                 self.kill("memory")
@@ -188,11 +203,15 @@ class Jail:
 
     def memory(self) -> int:
         """Bytes of anonymous memory that the member holds now."""
-        return processes.resident_memory(self.process.pid)
+        return sum(processes.anonymous_memory(pid) for pid in self._watched())
+
+    def _watched(self) -> Iterable[int]:
+        """All of its processes, and those that only hold its layer."""
+        return processes.descendants(self.process.pid)
 
     def peak_memory(self) -> int:
         """The most that it held so far: by sampling, and as the kernel counted it."""
-        return max(self._peak_memory, processes.peak_anonymous_memory(self.process.pid))
+        return max(self._peak_memory, processes.peak_anonymous_memory(self._watched()))
 
     async def wait(self) -> Ended:
         """Wait until nothing of the member is left, and its output is read."""

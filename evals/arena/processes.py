@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _SMALL = 8 * 1024 * 1024  # bubblewrap itself, and whatever only waits
 
@@ -56,12 +56,12 @@ def anonymous_memory(pid: int) -> int:
     return _status(pid).get(b"RssAnon", 0)
 
 
-def peak_anonymous_memory(root: int) -> int:
-    """The most that the only descendant of a process held, as the kernel counted it; 0 where there are others.
+def peak_anonymous_memory(pids: Iterable[int]) -> int:
+    """The most that the only one of these processes held, as the kernel counted it; 0 where there are others.
 
     It holds what sampling misses. Peaks of several processes need not have come together, so they are not added up.
     """
-    found = [_status(pid) for pid in descendants(root)]
+    found = [_status(pid) for pid in pids]
     found = [status for status in found if status.get(b"VmHWM", 0) > _SMALL]
     if len(found) != 1:
         return 0
@@ -69,6 +69,20 @@ def peak_anonymous_memory(root: int) -> int:
     return max(0, status.get(b"VmHWM", 0) - status.get(b"RssFile", 0) - status.get(b"RssShmem", 0))
 
 
-def resident_memory(root: int) -> int:
-    """Bytes of anonymous memory of all descendants of a process together."""
-    return sum(anonymous_memory(pid) for pid in descendants(root))
+def numbers_within(root: int) -> Iterator[tuple[int, int]]:
+    """For the descendants of a process that have a process table of their own: their number there, and here."""
+    for pid in descendants(root):
+        try:
+            with open(f"/proc/{pid}/status", "rb") as file:
+                numbers = next((line.split()[1:] for line in file if line.startswith(b"NSpid:")), [])
+        except OSError:
+            continue  # it has ended
+        level = _level(root) + 1
+        if len(numbers) > level:
+            yield int(numbers[level]), pid
+
+
+def _level(pid: int) -> int:
+    """How many process tables the process is in beside the one that we see."""
+    with open(f"/proc/{pid}/status", "rb") as file:
+        return next(len(line.split()) - 2 for line in file if line.startswith(b"NSpid:"))

@@ -38,6 +38,7 @@ class Member:
     cwd: str
     workspace: bool = False
     control: bool = False
+    preload: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,7 @@ def _member(raw: dict[str, Any]) -> Member:
         cwd=raw["cwd"],
         workspace=raw["workspace"],
         control=raw["control"],
+        preload=tuple(raw["preload"]),
     )
 
 

@@ -119,6 +119,7 @@ class Laid:
             "cwd": program.cwd,
             "workspace": program.workspace,
             "control": program.control,
+            "preload": program.preload,
         }
 
 

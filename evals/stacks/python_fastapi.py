@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -16,6 +16,31 @@ from evals.types import Limits, Program
 
 NAME = "python-fastapi"
 _VERSION = (3, 11)
+_PRELOAD = (
+    "uvicorn.main",
+    "uvicorn.loops.auto",
+    "uvicorn.lifespan.on",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
+    "fastapi.responses",
+    "fastapi.security",
+    "fastapi.middleware.cors",
+    "starlette.middleware.base",
+    "multipart",
+    "pydantic_settings",
+    "email_validator",
+    "sqlalchemy.ext.asyncio",
+    "sqlalchemy.orm",
+    "sqlalchemy.dialects.sqlite",
+    "aiosqlite",
+    "aiosmtplib",
+    "argon2",
+    "bcrypt",
+    "jwt",
+    "httpx",
+    "structlog",
+)
+"""What most deliveries import when they start."""
 
 
 def _data(name: str) -> str:
@@ -77,7 +102,7 @@ class PythonFastapi:
     def service(self) -> Program:
         """Uvicorn with one process."""
         argv = ("-m", "uvicorn", "app.main:app", "--host", "127.0.0.1", "--port", "{port}")
-        return self.tool(*argv, limits=Limits(wall=3600.0, cpu=900))
+        return replace(self.tool(*argv, limits=Limits(wall=3600.0, cpu=900)), preload=_PRELOAD)
 
     def tool(self, *argv: str, limits: Limits) -> Program:
         """`python ARGV` in the workspace's root."""

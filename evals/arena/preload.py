@@ -1,0 +1,158 @@
+"""Services that start with their packages loaded: forks of one process that has done that once, each in its own layer.
+
+Most of a service's start is importing packages that it has in common with every other start. This process, in a member
+of its own, imports them once. For each instance a child asks bubblewrap for the layer that the instance would have had
+anyway, joins it (`setns(2)`), gives up every privilege, puts itself under the seccomp filter and its limits, and goes
+on as `python -m MODULE`. Nothing of a delivery is ever loaded here: only by children that have gone where it may be.
+
+It is started as `python -c ... DESCRIPTOR MODULE...`, answers with one line of top-level names that are loaded now, and
+takes a message for each instance: JSON, with the descriptors of a connection and of where the instance's output goes.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+from evals.arena import privileges
+from evals.arena.privileges import NEW_OTHERS, NEW_USER
+
+_MAX_MESSAGE = 1 << 17
+_MAX_DESCRIPTOR = 1 << 16
+_HOLDER = "/bin/cat"
+_CHILD_PID = "child-pid"
+_NAMESPACES = "/proc/sys/user/max_user_namespaces"
+
+
+class _Layer:
+    """A layer of bubblewrap's that stands open, for one instance. An instance closes its plain descriptors with all."""
+
+    def __init__(self, arguments: list[str]) -> None:
+        (to, say), (hear, answer), (info, writing) = os.pipe(), os.pipe(), os.pipe()
+        os.set_inheritable(writing, True)
+        command = [*arguments, "--info-fd", str(writing), "--", _HOLDER]
+        given = [(os.POSIX_SPAWN_DUP2, to, 0), (os.POSIX_SPAWN_DUP2, answer, 1)]
+        self.process = os.posix_spawn(command[0], command, {}, file_actions=given)
+        for descriptor in (to, answer, writing):
+            os.close(descriptor)
+        os.write(say, b"\n")  # it ends when this end is closed
+        if os.read(hear, 1) != b"\n":
+            raise OSError("bubblewrap made no layer")
+        self.first = int(json.loads(os.read(info, _MAX_MESSAGE))[_CHILD_PID])
+
+    def end(self) -> None:
+        """End it, and all that runs in it."""
+        for pid in (self.first, self.process):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _confine(job: dict[str, Any]) -> None:
+    """Give up what joining the layer took, for good."""
+    with suppress(OSError), open(_NAMESPACES, "w") as file:
+        file.write("0")
+    for kind, bound in job["limits"].items():
+        resource.setrlimit(int(kind), (bound, bound))
+    privileges.keep_capabilities()
+    privileges.be_dumpable()
+    privileges.filter_calls(bytes.fromhex(job["seccomp"]))
+
+
+def _become(job: dict[str, Any], layer: _Layer, output: int, told: int) -> bool:
+    """In the instance's own process: be what it would be after an `exec`. True there; elsewhere false.
+
+    The process between goes at once, so that the guardian, which reaps what is orphaned, is the parent.
+    """
+    if os.fork() != 0:
+        return False
+    privileges.join(os.pidfd_open(layer.first), NEW_OTHERS | NEW_USER)
+    pid = os.fork()
+    if pid != 0:
+        os.write(told, str(pid).encode())
+        os._exit(0)
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDONLY)
+    for descriptor, number in ((null, 0), (output, 1), (output, 2)):
+        os.dup2(descriptor, number)
+    os.closerange(3, _MAX_DESCRIPTOR)
+    os.chdir(job["cwd"])
+    os.environ.clear()
+    os.environ.update(job["env"])
+    time.tzset()
+    _confine(job)
+    return True
+
+
+def _guard(job: dict[str, Any], connection: socket.socket, output: int) -> bool:
+    """Make an instance, and tell how it goes on and ends. True in the instance itself; elsewhere it does not return."""
+    privileges.be_subreaper()
+    layer = _Layer(job["layer"])
+    reading, told = os.pipe()
+    if _become(job, layer, output, told):
+        connection.detach()  # closed with all others, and its number is another file's by now
+        return True
+    os.close(told)
+    os.close(output)
+    pid = int(os.read(reading, 32) or b"0")
+    if pid:
+        found = {"pid": pid, "layer": layer.process, "first": layer.first}
+        connection.sendall(json.dumps(found).encode() + b"\n")
+    status = _ended(pid)
+    layer.end()
+    connection.sendall(json.dumps({"status": status}).encode() + b"\n")
+    os._exit(0)
+
+
+def _ended(pid: int) -> int:
+    """Reap what comes until it is this one; its exit status, above 128 for a signal."""
+    while pid:
+        ended, status = os.waitpid(-1, 0)
+        if ended == pid:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+    return 1
+
+
+def _instance(asked: socket.socket) -> dict[str, Any] | None:
+    """Fork for each message; the job in an instance, None at the end."""
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(asked, _MAX_MESSAGE, 2)
+        if not data:
+            return None
+        connection, output = descriptors
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            job: dict[str, Any] = json.loads(data)
+            asked.close()
+            try:
+                if _guard(job, socket.socket(fileno=connection), output):
+                    return job
+            except Exception as error:  # noqa: BLE001 (nothing may go on as this process does)
+                os.write(output, f"{error!r}\n".encode())
+            os._exit(1)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def main() -> dict[str, Any] | None:
+    """Load, and wait for instances; returns a job in the process that is to run it, which is in its layer then."""
+    asked = socket.socket(fileno=int(sys.argv[1]))
+    for name in sys.argv[2:]:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    sys.path.remove("/kit")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps
+    gc.collect()
+    gc.freeze()
+    loaded = sorted({name.partition(".")[0] for name in sys.modules})
+    asked.sendall(json.dumps(loaded).encode())
+    return _instance(asked)
