@@ -67,6 +67,15 @@ def _confine(job: dict[str, Any]) -> None:
     privileges.filter_calls(bytes.fromhex(job["seccomp"]))
 
 
+def _set_environment(env: dict[str, str], cwd: str) -> None:
+    coerced = os.environ.get("LC_CTYPE")  # Python's own doing where nothing says what the locale is (PEP 538)
+    os.environ.clear()
+    os.environ.update(env, PWD=cwd)  # as bubblewrap does
+    if coerced and not {"LC_ALL", "LC_CTYPE", "LANG"} & set(env):
+        os.environ["LC_CTYPE"] = coerced
+    time.tzset()
+
+
 def _become(job: dict[str, Any], layer: _Layer, output: int, told: int) -> bool:
     """In the instance's own process: be what it would be after an `exec`. True there; elsewhere false.
 
@@ -74,20 +83,18 @@ def _become(job: dict[str, Any], layer: _Layer, output: int, told: int) -> bool:
     """
     if os.fork() != 0:
         return False
+    os.setsid()
     privileges.join(os.pidfd_open(layer.first), NEW_OTHERS | NEW_USER)
     pid = os.fork()
     if pid != 0:
         os.write(told, str(pid).encode())
         os._exit(0)
-    os.setsid()
     null = os.open("/dev/null", os.O_RDONLY)
     for descriptor, number in ((null, 0), (output, 1), (output, 2)):
         os.dup2(descriptor, number)
     os.closerange(3, _MAX_DESCRIPTOR)
     os.chdir(job["cwd"])
-    os.environ.clear()
-    os.environ.update(job["env"])
-    time.tzset()
+    _set_environment(job["env"], job["cwd"])
     _confine(job)
     return True
 

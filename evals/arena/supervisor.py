@@ -13,6 +13,7 @@ import os
 import stat
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TextIO
 
@@ -127,7 +128,11 @@ def serve(given: BinaryIO, answers: TextIO) -> None:
         threading.Thread(target=_end_with, args=(given,), daemon=True).start()
     if sys.version_info < (3, 12):  # later releases do so by themselves: no thread for each process that is waited for
         asyncio.get_event_loop_policy().set_child_watcher(asyncio.PidfdChildWatcher())
-    asyncio.run(_answer(spec, answers))
+    try:
+        asyncio.run(_answer(spec, answers))
+    except BaseException:  # noqa: BLE001 (whatever it is, the host is to read it)
+        print(json.dumps({"error": traceback.format_exc(limit=-3)}), file=answers, flush=True)
+    os._exit(1)
 
 
 async def _answer(spec: Spec, answers: TextIO) -> NoReturn:

@@ -167,6 +167,13 @@ def answer_in(output: bytes, errors: bytes, status: int | None) -> dict[str, Any
     except ValueError:
         tail = errors.decode("utf-8", "replace").strip()[-SHOWN:]
         raise Fault("sandbox", f"the supervisor ended with status {status}: {tail}") from None
+    return checked(answer)
+
+
+def checked(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer, if it is not that the supervisor has failed."""
+    if "error" in answer:
+        raise Fault("sandbox", f"the supervisor has failed: {answer['error'][-SHOWN:]}")
     return answer
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import anyio
 
 from evals.errors import Fault
+from evals.sandboxes.job import checked
 
 _PIECE = 1 << 16
-_SHOWN = 2000
 
 
 async def _send(connection: socket.socket, data: bytes) -> None:
@@ -101,9 +101,7 @@ class Warm:
                 answer: dict[str, Any] = json.loads(await _line(ours))
             except (OSError, ValueError):
                 raise Fault("sandbox", "the supervisor ended without an answer") from None
-        if "error" in answer:
-            raise Fault("sandbox", f"the supervisor could not enter its sandbox: {answer['error'][-_SHOWN:]}")
-        return answer
+        return checked(answer)
 
 
 def command(interpreter: Path, package_root: Path) -> list[str]:

@@ -478,7 +478,16 @@ ATTACKS = (
             except OSError:
                 pass
         with open("/proc/net/unix") as file:
-            print("held" if len(file.readlines()) <= 3 else "got")
+            names = [line.split()[-1] for line in file]
+        for name in names:
+            if name.startswith(("@", "/")):
+                try:
+                    to = socket.socket(socket.AF_UNIX)
+                    to.connect(name.replace("@", chr(0), 1))
+                    print("got", name)
+                except OSError:
+                    pass
+        print("held" if not any(name.startswith("@") for name in names) else "got")
         """,
     ),
     _attack(
