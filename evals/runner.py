@@ -13,12 +13,12 @@ from typing import Literal, Protocol
 import anyio
 
 import evals
-from evals import digests, graders, plugins, trial
+from evals import digests, graders, machine, plugins, trial
 from evals.environments import Environments
 from evals.errors import EvalsError, InputError, NotStarted
 from evals.light import light
 from evals.store import Key, Store, Trial
-from evals.trial import Bench, Planned
+from evals.trial import Bench, Planned, Slots
 from evals.types import Revision, Sandbox, Scorer, Solver, Stack, Task
 
 State = Literal["done", "regrade", "solve"]
@@ -258,7 +258,7 @@ def new_run(store: Store, plan_: Plan, command: list[str]) -> tuple[str, Path]:
     return run_id, store.add_run(document)
 
 
-def make_bench(store: Store, sandbox: Sandbox, plan_: Plan, slots: int) -> Bench:
+def make_bench(store: Store, sandbox: Sandbox, plan_: Plan) -> Bench:
     """What trials are run with."""
     root = plan_.items[0].planned.task.root
     return Bench(
@@ -266,5 +266,5 @@ def make_bench(store: Store, sandbox: Sandbox, plan_: Plan, slots: int) -> Bench
         sandbox=sandbox,
         scorers=plan_.scorers,
         graders=graders.digest(root),
-        slots=anyio.CapacityLimiter(slots),
+        slots=Slots(machine.cores()),
     )

@@ -36,6 +36,21 @@ Tell = Callable[[str], None]
 """Called with the names of the stages that are under way, whenever they change."""
 
 
+class Slots:
+    """Who may work at a time: what the clock matters to has a core of its own; the rest takes what they leave.
+
+    A scorer with `background` true runs its programs at the lowest priority, and beside the others.
+    """
+
+    def __init__(self, cores: int) -> None:
+        self._timed = anyio.CapacityLimiter(cores)
+        self._background = anyio.CapacityLimiter(cores)
+
+    def of(self, scorer: Scorer) -> anyio.CapacityLimiter:
+        """Where a scorer waits for its turn."""
+        return self._background if getattr(scorer, "background", False) else self._timed
+
+
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """What trials are run with."""
@@ -44,7 +59,7 @@ class Bench:
     sandbox: Sandbox
     scorers: tuple[Scorer, ...]
     graders: str
-    slots: anyio.CapacityLimiter
+    slots: Slots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,14 +193,14 @@ Stage = Callable[[str], AbstractContextManager[None]]
 
 
 async def score(
-    delivery: Delivery, scorers: Sequence[Scorer], sandbox: Sandbox, slots: anyio.CapacityLimiter, stage: Stage
+    delivery: Delivery, scorers: Sequence[Scorer], sandbox: Sandbox, slots: Slots, stage: Stage
 ) -> list[Scored]:
     """All scorers, side by side as far as there are free slots; raises the first `Fault`."""
     found: dict[str, Scored] = {}
     faults: list[Fault] = []
 
     async def one(scorer: Scorer) -> None:
-        async with slots:
+        async with slots.of(scorer):
             try:
                 with stage(scorer.name):
                     found[scorer.name] = await scorer.score(delivery, sandbox)

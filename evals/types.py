@@ -62,7 +62,8 @@ class Limits:
 class Program:
     """A program to run in a sandbox. Paths in `read_only` map host paths to paths inside.
 
-    Packages in `preload` may be loaded before a service is started, and once for all its instances.
+    Packages in `preload` may be loaded before a service is started, and once for all its instances. With `background`,
+    it runs when nothing else wants to.
     """
 
     argv: tuple[str, ...]
@@ -73,6 +74,7 @@ class Program:
     workspace: bool = True
     control: bool = False
     preload: tuple[str, ...] = ()
+    background: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,11 @@ import pytest
 from evals.sandboxes import bubblewrap, docker
 from evals.types import Sandbox
 
-NAMES = ("bubblewrap", "bubblewrap-cold", "docker")
+NAMES = (
+    "bubblewrap",
+    pytest.param("bubblewrap-cold", marks=pytest.mark.slow),
+    pytest.param("docker", marks=pytest.mark.slow),
+)
 """`bubblewrap-cold` starts its supervisor in the sandbox, as it does where a ready one may not enter."""
 
 

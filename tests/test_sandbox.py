@@ -235,6 +235,16 @@ def test_cancelling_ends_everything(sandbox: Sandbox) -> None:
     assert subprocess.run(["pgrep", "-f", f"sleep {mark}"], capture_output=True, check=False).returncode == 1
 
 
+def test_what_runs_in_the_background_gives_way(sandbox: Sandbox) -> None:
+    script = "sleep 1; cat /proc/self/autogroup 2>/dev/null; nice"
+    program = Program(argv=("/bin/sh", "-c", script), env=PATH, cwd="/", workspace=False)
+    usual = anyio.run(sandbox.run, Job(workspace=None, main=program)).output
+    given_way = anyio.run(sandbox.run, Job(workspace=None, main=replace(program, background=True))).output
+    assert usual.splitlines()[-1] == "0"
+    assert given_way.splitlines()[-1] == "19"
+    assert all(line.endswith("nice 19") for line in given_way.splitlines()[:-1])
+
+
 def test_a_machine_without_namespaces_is_told_the_remedy(evals: Evals) -> None:
     command = " ".join(f"'{word}'" for word in evals.command("run", "--agent", "toy", "--solver", "nop"))
     script = f"echo 0 > /proc/sys/user/max_user_namespaces && exec {command}"

@@ -19,6 +19,9 @@ SANDBOX_ID = 1000
 
 _POLL_SECONDS = 0.1
 _DATA_FACTOR = 4
+_LOWEST = 19
+"""The priority of what runs in the background (`man 7 sched`)."""
+
 _TMP_BYTES = 256 * 1024 * 1024
 
 
@@ -89,14 +92,35 @@ def bounds(limits: Limits) -> dict[int, int]:
     }
 
 
-def _set_limits(limits: Limits) -> Callable[[], None]:
+def _set_limits(limits: Limits, *, background: bool) -> Callable[[], None]:
     wanted = bounds(limits)
 
     def apply() -> None:
+        if background:
+            os.nice(_LOWEST)
         for kind, bound in wanted.items():
             resource.setrlimit(kind, (bound, bound))
 
     return apply
+
+
+def _in_background(root: int) -> bool:
+    """Give what runs below a process the lowest priority as a group; whether that is done.
+
+    Where the kernel shares out by sessions (`man 7 sched`, autogroups), what a process asks for counts within its own
+    session alone. Bubblewrap has made one by the time there are several processes below.
+    """
+    below = list(processes.descendants(root))
+    if len(below) < 2:
+        return False
+    try:
+        with open(f"/proc/{below[-1]}/autogroup", "w") as file:
+            file.write(str(_LOWEST))
+    except BlockingIOError:
+        return False  # others have asked for such a change a moment ago
+    except OSError:
+        pass  # there are no such groups, or it has ended
+    return True
 
 
 def _seccomp_file(spec: Spec) -> int:
@@ -109,10 +133,11 @@ def _seccomp_file(spec: Spec) -> int:
 class Jail:
     """A running member. Start it with `Jail.start`; `wait` tells how it ended."""
 
-    def __init__(self, process: asyncio.subprocess.Process, limits: Limits) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, limits: Limits, *, background: bool = False) -> None:
         self.process = process
         self.output = Output(limits.output)
         self._limits = limits
+        self._background = background
         self._reason = "exit"
         self._peak_memory = 0
         self._reader = asyncio.create_task(self._read())
@@ -147,7 +172,7 @@ class Jail:
                 stdout=pipe,
                 stderr=pipe if talk else asyncio.subprocess.STDOUT,
                 pass_fds=(descriptor, *keep),
-                preexec_fn=_set_limits(member.limits),
+                preexec_fn=_set_limits(member.limits, background=member.background),
                 user=uid,
                 group=uid,
                 extra_groups=None if uid is None else [],
@@ -156,7 +181,7 @@ class Jail:
             )
         finally:
             os.close(descriptor)
-        return cls(process, member.limits)
+        return cls(process, member.limits, background=member.background)
 
     async def _read(self) -> None:
         stream = self.process.stderr or self.process.stdout
@@ -167,6 +192,8 @@ class Jail:
     async def _watch(self) -> None:
         deadline = asyncio.get_running_loop().time() + self._limits.wall
         while self.process.returncode is None:
+            if self._background:
+                self._background = not _in_background(self.process.pid)
             memory = self.memory()
             self._peak_memory = max(self._peak_memory, memory)
             if memory > self._limits.memory:

@@ -39,6 +39,7 @@ class Member:
     workspace: bool = False
     control: bool = False
     preload: tuple[str, ...] = ()
+    background: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +80,7 @@ def _member(raw: dict[str, Any]) -> Member:
         workspace=raw["workspace"],
         control=raw["control"],
         preload=tuple(raw["preload"]),
+        background=raw["background"],
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evals import machine
 from evals.cli.groups import SolverChoice
 from evals.errors import InputError
 
@@ -172,7 +173,7 @@ def request_of(
         epochs=epochs,
         solver=name,
         options=SolverOptions(root=root, output=output, again=not resume, tell=say, **asked),
-        jobs=jobs or (JOBS_WITH_MODEL if name in MODEL_SOLVERS else os.cpu_count() or 1),
+        jobs=jobs or (JOBS_WITH_MODEL if name in MODEL_SOLVERS else machine.cores()),
         output=output,
         root=root,
         cache=cache(),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from evals import machine
 from evals.cli.groups import NO_CHOICE, SolverChoice, spread
 from evals.cli.options import (
     FELL_SHORT,
@@ -221,7 +221,7 @@ def rescore(
     request = commands.Rescore(
         run=run_id,
         scorers=tuple(scorers or ()),
-        jobs=jobs or os.cpu_count() or 1,
+        jobs=jobs or machine.cores(),
         output=output,
         root=root,
         cache=cache(),
@@ -273,7 +273,7 @@ def validate(
         runs=runs,
         load=load,
         quick=quick,
-        jobs=jobs or os.cpu_count() or 1,
+        jobs=jobs or machine.cores(),
         output=output,
         root=root,
         cache=cache(),

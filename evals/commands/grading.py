@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -12,12 +11,13 @@ from typing import Any
 
 import anyio
 
-from evals import graders, runner, trial, workspace
+from evals import graders, machine, runner, trial, workspace
 from evals.catalog import tasks
 from evals.commands import sandboxing
 from evals.environments import Environments
 from evals.errors import InputError
 from evals.store import Store
+from evals.trial import Slots
 from evals.types import Delivery, Sandbox, Scored, Scorer
 
 Tell = Callable[[str], None]
@@ -68,8 +68,7 @@ def grade(request: Grading, *, tell: Tell) -> dict[str, Any]:
 
 
 async def _scored(delivery: Delivery, scorers: tuple[Scorer, ...], sandbox: Sandbox) -> list[Scored]:
-    slots = anyio.CapacityLimiter(os.cpu_count() or 1)
-    return await trial.score(delivery, scorers, sandbox, slots, lambda _name: nullcontext())
+    return await trial.score(delivery, scorers, sandbox, Slots(machine.cores()), lambda _name: nullcontext())
 
 
 def rewards(found: dict[str, Any]) -> dict[str, float]:

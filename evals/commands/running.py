@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -117,15 +116,9 @@ def execute(plan: Plan, store: Store, *, jobs: int, tell: Tell, live: bool, sand
     if not plan.todo:
         return Executed(trials={item.planned.key: item.have for item in plan.items if item.have}, not_started={})
     runner.prepare(plan)
-    bench = runner.make_bench(store, sandboxing.make(sandbox), plan, slots=_slots(plan, jobs))
+    bench = runner.make_bench(store, sandboxing.make(sandbox), plan)
     with terminal.progress(len(plan.todo), live=live) as watcher:
         return anyio.run(_run_all, plan, bench, watcher, jobs, tell)
-
-
-def _slots(plan: Plan, jobs: int) -> int:
-    """Scorers at a time. More trials than cores are for waiting on a model, and not for grading."""
-    cores = os.cpu_count() or 1
-    return cores if any(hasattr(item.planned.solver, "ready") for item in plan.todo) else max(jobs, cores)
 
 
 def execute_together(

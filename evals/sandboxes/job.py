@@ -120,6 +120,7 @@ class Laid:
             "workspace": program.workspace,
             "control": program.control,
             "preload": program.preload,
+            "background": program.background,
         }
 
 

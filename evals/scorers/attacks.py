@@ -18,6 +18,7 @@ class Attacks:
 
     name: str = "attacks"
     gives: tuple[str, ...] = ()
+    background: bool = True
 
     def prepare(self) -> None:
         """Nothing to install."""

@@ -148,6 +148,7 @@ class Deliverables:
 
     name: str = "deliverables"
     gives: tuple[str, ...] = ("deliverables",)
+    background: bool = True
 
     def prepare(self) -> None:
         """Nothing to install."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evals.environments import Environments
@@ -50,13 +50,14 @@ class Lint:
 
     name: str = "lint"
     gives: tuple[str, ...] = ("lint",)
+    background: bool = True
 
     def prepare(self) -> None:
         """Ruff is a package of the stack."""
 
     async def score(self, delivery: Delivery, sandbox: Sandbox) -> Scored:
         """Count ruff's findings per 100 lines of code."""
-        program = delivery.stack.tool(*arguments(), limits=Limits(wall=60.0))
+        program = replace(delivery.stack.tool(*arguments(), limits=Limits(wall=60.0)), background=True)
         job = Job(workspace=delivery.archive, main=program, collect={"findings": "/results/findings.json"})
         finished = await sandbox.run(job)
         if finished.status != 0 or "findings" not in finished.files:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -37,6 +37,7 @@ class Maintainability:
     measures: measures.Measures
     name: str = _NAME
     gives: tuple[str, ...] = (_NAME,)
+    background: bool = True
     optional: bool = True
 
     def prepare(self) -> None:
@@ -65,7 +66,7 @@ async def _typed(delivery: Delivery, sandbox: Sandbox) -> tuple[int, int]:
     """Functions of `app` with annotations, and all; none where mypy could not read it."""
     options = ("--ignore-missing-imports", "--follow-imports=skip", "--linecount-report", "/results/lines")
     argv = ("-I", "-m", "mypy", "--config-file", "/dev/null", "--cache-dir", "/tmp/mypy", *options, "app")
-    program = delivery.stack.tool(*argv, limits=Limits(wall=120.0))
+    program = replace(delivery.stack.tool(*argv, limits=Limits(wall=120.0)), background=True)
     job = Job(workspace=delivery.archive, main=program, collect={"lines": "/results/lines/linecount.txt"})
     finished = await sandbox.run(job)
     return typed_functions(finished.files.get("lines", b"").decode("utf-8", "replace"))

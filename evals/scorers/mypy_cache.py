@@ -133,7 +133,7 @@ class MypyCache:
         """`mypy ARGV` in the workspace's root, with what is known of the stack's packages."""
         known = await self._ensure(delivery, sandbox)
         program = _with_config(delivery.stack.tool("-I", "-c", _RUN, *argv, limits=limits))
-        return replace(program, read_only=(*program.read_only, (known, _CACHE)))
+        return replace(program, read_only=(*program.read_only, (known, _CACHE)), background=True)
 
     async def _ensure(self, delivery: Delivery, sandbox: Sandbox) -> Path:
         identity = digests.of_json([delivery.stack.digest, _config().read_text("utf-8"), _MODULES, _BUILD])[:12]

@@ -53,6 +53,7 @@ class Types:
     known: mypy_cache.MypyCache
     name: str = "types"
     gives: tuple[str, ...] = ("types",)
+    background: bool = True
 
     def prepare(self) -> None:
         """Mypy is a package of the stack."""
