@@ -100,3 +100,16 @@ def test_an_archive_that_would_leave_its_folder_is_refused() -> None:
 def test_any_bytes_are_no_archive_or_one(data: bytes) -> None:
     with pytest.raises(InputError):
         workspace.read_archive(data, "x")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads whatever is closed to others")
+def test_what_is_closed_to_us_is_named_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "open").write_text("x")
+    (tmp_path / "shut").write_text("x")
+    (tmp_path / "shut").chmod(0)
+    (tmp_path / "folder").mkdir(mode=0)
+    collected = workspace.collect(tmp_path)
+    assert set(collected.files) == {"open"}
+    assert collected.dropped == ("shut: it cannot be read", "folder: it cannot be read")
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0
+    (tmp_path / "folder").chmod(0o700)

@@ -44,16 +44,41 @@ class Collected:
     dropped: tuple[str, ...]
 
 
-def _entries(folder: int, prefix: str, depth: int) -> Iterator[tuple[str, int, os.stat_result]]:
-    """Every entry below an open folder as (path, folder descriptor, status), links not followed."""
+@dataclass(frozen=True, kw_only=True)
+class _Opening:
+    """How entries are opened: no link is followed, and nothing is waited for. `own`: see `collect`."""
+
+    own: bool
+
+    def __call__(self, name: str, folder: int, flags: int = 0) -> int:
+        """A descriptor for reading."""
+        flags |= os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            return os.open(name, flags, dir_fd=folder)
+        except PermissionError:
+            if not self.own:
+                raise
+        os.chmod(name, 0o700, dir_fd=folder)
+        return os.open(name, flags, dir_fd=folder)
+
+
+Entry = tuple[str, int, os.stat_result]
+
+
+def _entries(folder: int, prefix: str, depth: int, opening: _Opening, closed: list[str]) -> Iterator[Entry]:
+    """Every entry below an open folder as (path, folder descriptor, status); folders that stay shut are in `closed`."""
     for name in sorted(os.listdir(folder)):
         path = f"{prefix}{name}"
         status = os.stat(name, dir_fd=folder, follow_symlinks=False)
         yield path, folder, status
         if stat.S_ISDIR(status.st_mode) and name not in JUNK and depth < MAX_DEPTH:
-            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
             try:
-                yield from _entries(below, f"{path}/", depth + 1)
+                below = opening(name, folder, os.O_DIRECTORY)
+            except PermissionError:
+                closed.append(path)
+                continue
+            try:
+                yield from _entries(below, f"{path}/", depth + 1, opening, closed)
             finally:
                 os.close(below)
 
@@ -75,29 +100,42 @@ def _why_not(path: str, status: os.stat_result, count: int, total: int) -> str |
     return f"the workspace holds more than {MAX_FILES} files" if count >= MAX_FILES else None
 
 
-def _read(folder: int, name: str) -> bytes:
-    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+def _read(folder: int, name: str, opening: _Opening) -> bytes | None:
+    try:
+        descriptor = opening(name, folder)
+    except PermissionError:
+        return None
     with os.fdopen(descriptor, "rb") as file:
         return file.read(MAX_FILE_BYTES)
 
 
-def collect(root: Path) -> Collected:
-    """Read the regular files below `root`. No link is followed, and all bounds hold."""
+def _named(path: str, reason: str) -> str:
+    return f"{ascii(path)[1:-1]}: {reason}"
+
+
+def collect(root: Path, *, own: bool = False) -> Collected:
+    """Read the regular files below `root`. No link is followed, and all bounds hold.
+
+    With `own`, what its owner has closed to itself is opened, so that root and others find the same; else it is named.
+    """
     files: dict[str, bytes] = {}
     dropped: list[str] = []
+    closed: list[str] = []
+    opening = _Opening(own=own)
     total = 0
     base = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for path, folder, status in _entries(base, "", 0):
+        for path, folder, status in _entries(base, "", 0, opening, closed):
             name = path.rsplit("/", 1)[-1]
             if stat.S_ISDIR(status.st_mode) or name in JUNK:
                 continue
             reason = _why_not(path, status, len(files), total)
-            if reason:
-                dropped.append(f"{ascii(path)[1:-1]}: {reason}")
+            data = None if reason else _read(folder, name, opening)
+            if data is None:
+                dropped.append(_named(path, reason or "it cannot be read"))
                 continue
-            files[path] = _read(folder, name)
-            total += len(files[path])
+            files[path] = data
+            total += len(data)
     finally:
         os.close(base)
-    return Collected(files=files, dropped=tuple(dropped))
+    return Collected(files=files, dropped=(*dropped, *(_named(path, "it cannot be read") for path in closed)))

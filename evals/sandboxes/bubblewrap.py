@@ -37,7 +37,7 @@ from evals.sandboxes.job import (
     system_links,
     tools_job,
 )
-from evals.sandboxes.pipe import Pipe, pipe_ended
+from evals.sandboxes.pipe import session
 from evals.types import Finished, Job, Session
 
 _FIRST_UID = 1_600_000_000
@@ -139,14 +139,8 @@ class Bubblewrap:
         argv = _outer_arguments(self._bwrap, laid, kit_command("evals.workbench.session"))
         with _translated():
             process = await anyio.open_process(argv, env={})
-        async with process:
-            try:
-                pipe = Pipe(process)
-                await pipe.ask(_spec(laid), seconds=GRACE_SECONDS)
-                yield pipe
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await pipe_ended(process)
+        async with process, session(process, _spec(laid)) as opened:
+            yield opened
 
 
 @contextlib.asynccontextmanager

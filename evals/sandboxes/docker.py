@@ -39,7 +39,7 @@ from evals.sandboxes.job import (
     system_links,
     tools_job,
 )
-from evals.sandboxes.pipe import Pipe, pipe_ended
+from evals.sandboxes.pipe import session
 from evals.types import MIB, Finished, Job, Session
 
 LABEL = "evals-sandbox"
@@ -136,14 +136,11 @@ class Docker:
     async def open(self, job: Job) -> AsyncIterator[Session]:
         """A session; leaving it removes the container, and with it everything inside."""
         laid = lay(tools_job(job), self._bwrap)
-        async with _container(laid, "evals.workbench.session") as process:
-            pipe = Pipe(process)
-            await pipe.ask(self._spec(laid), seconds=GRACE_SECONDS)
-            try:
-                yield pipe
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await pipe_ended(process)
+        async with (
+            _container(laid, "evals.workbench.session") as process,
+            session(process, self._spec(laid)) as opened,
+        ):
+            yield opened
 
 
 @contextlib.asynccontextmanager

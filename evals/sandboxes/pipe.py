@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import anyio
@@ -13,6 +14,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from evals.arena.collection import MAX_TOTAL_BYTES, Collected
 from evals.errors import Fault
+from evals.sandboxes.job import checked
 from evals.types import ToolAnswer
 
 _GRACE_SECONDS = 60.0
@@ -21,7 +23,19 @@ _MAX_LINE = 2 * MAX_TOTAL_BYTES
 _SHOWN = 2000
 
 
-async def pipe_ended(process: Process) -> None:
+@contextlib.asynccontextmanager
+async def session(process: Process, spec: Mapping[str, Any]) -> AsyncIterator[Pipe]:
+    """A session with a supervisor that waits for its job; it is ended when the context is left."""
+    try:
+        pipe = Pipe(process)
+        await pipe.ask(spec, seconds=_GRACE_SECONDS)
+        yield pipe
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _pipe_ended(process)
+
+
+async def _pipe_ended(process: Process) -> None:
     """End a session: its supervisor ends what runs when its input does. Killed, it would leave that to the kernel."""
     assert process.stdin is not None
     await process.stdin.aclose()
@@ -59,7 +73,7 @@ class Pipe:
         while True:
             answer: dict[str, Any] = json.loads(await self._lines.receive_until(b"\n", _MAX_LINE))
             if answer["id"] == wanted:
-                return answer
+                return checked(answer)
 
     async def _last_words(self) -> str:
         assert self._process.stderr is not None

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 import sys
+import traceback
 from typing import Any
 
 from evals.arena.collection import collect
@@ -86,7 +87,7 @@ class Session:
     async def collect(self) -> dict[str, Any]:
         """The workspace, once nothing that could change it is left."""
         await self.end()
-        found = collect(MAIN / "workspace")
+        found = collect(MAIN / "workspace", own=True)
         files = {path: base64.b64encode(data).decode() for path, data in found.files.items()}
         return {"files": files, "dropped": list(found.dropped)}
 
@@ -108,7 +109,10 @@ async def serve() -> None:
 
 
 async def _answer(session: Session, command: dict[str, Any]) -> None:
-    answer = await (session.collect() if command["do"] == "collect" else session.call(command))
+    try:
+        answer = await (session.collect() if command["do"] == "collect" else session.call(command))
+    except Exception:  # noqa: BLE001 (whatever it is, the host is to know, and waits)
+        answer = {"error": traceback.format_exc(limit=-3)}
     print(json.dumps({"id": command["id"], **answer}), flush=True)
 
 

@@ -101,6 +101,7 @@ def test_only_regular_files_are_taken(sandbox: Sandbox, stack: Stack, tmp_path: 
     assert "got" not in said
     taken, dropped = collected.files, "\n".join(collected.dropped)
     assert taken["kept.txt"] == taken["twice.txt"] == b"kept"
+    assert taken["closed/file"] == b"x"
     assert not {"link", "up", "self", "fifo", "socket", "device", "sparse", "deep/" + "d/" * 59 + "bottom"} & set(taken)
     assert {"line\nbreak", "\x1b[2Jclear", "-rf", "$(touch owned)", "archive.tar"} <= set(taken)
     for name, why in {

@@ -17,6 +17,7 @@ from evals.arena.kit.expect import Unmet
 
 START_SECONDS = 30.0
 _IMPATIENT_SECONDS = 5.0
+_READY_POLL_SECONDS = 0.01
 _ANSWER_BYTES = 64 * 1024 * 1024
 _ANSWER_SECONDS = 60.0
 _TIMEOUT = httpx.Timeout(30.0)
@@ -116,7 +117,7 @@ class Service:
             except httpx.TransportError:
                 if not self.state()["running"]:
                     break
-                time.sleep(0.05)
+                time.sleep(_READY_POLL_SECONDS)
             else:
                 return self
         else:
