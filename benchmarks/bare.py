@@ -117,6 +117,8 @@ class BareSandbox:
             if target.startswith("/inputs/"):
                 text = text.replace(f'"{target}"', json.dumps(source))
         found: dict[str, Any] = json.loads(text)
+        if found["service"]:
+            found["service"]["preload"] = []  # each service is started as anybody would start it
         return found
 
     async def run(self, job: Job) -> Finished:

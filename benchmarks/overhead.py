@@ -94,7 +94,7 @@ def run(trials: int, *, command: bool, jobs: int) -> float:
             began = time.perf_counter()
             parts = (store, agents.load("toy", folder), found, stacks, solver)
             plan = runner.plan(*parts, scorers=(Given(command=command),), epochs=trials)
-            bench = runner.make_bench(store, sandbox, plan, slots=jobs)
+            bench = runner.make_bench(store, sandbox, plan)
 
             async def execute() -> runner.Executed:
                 return await runner.execute(plan, bench, Silent(), jobs=jobs)

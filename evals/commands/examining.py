@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from evals import plugins
-from evals.errors import EnvironmentFault
+from evals.commands import sandboxing
+from evals.errors import EvalsError
 from evals.messages import models
 
 State = Literal["ok", "missing", "broken"]
@@ -57,12 +57,13 @@ def _python() -> Finding:
 
 
 def _sandbox() -> Finding:
+    name = sandboxing.chosen(None)
     try:
-        plugins.factory("sandboxes", "bubblewrap")()
-    except EnvironmentFault as fault:
-        return Finding(name="sandbox", state="broken", found="bubblewrap cannot work", needed=True, remedy=str(fault))
+        sandboxing.make(name)
+    except EvalsError as error:
+        return Finding(name="sandbox", state="broken", found=f"{name} cannot work", needed=True, remedy=str(error))
     user = "root" if os.geteuid() == 0 else "an ordinary user"
-    return Finding(name="sandbox", state="ok", found=f"bubblewrap, user namespaces, as {user}", needed=True)
+    return Finding(name="sandbox", state="ok", found=f"{name} works, as {user}", needed=True)
 
 
 def _cache(cache: Path) -> Finding:

@@ -10,7 +10,12 @@ from evals.types import Sandbox
 DEFAULT = "bubblewrap"
 
 
+def chosen(name: str | None) -> str:
+    """The name of the sandbox: what is asked for, or what `EVALS_SANDBOX` says."""
+    return name or os.environ.get("EVALS_SANDBOX") or DEFAULT
+
+
 def make(name: str | None) -> Sandbox:
-    """The sandbox of that name, or that `EVALS_SANDBOX` names; `EnvironmentFault` where this machine cannot have it."""
-    made: Sandbox = plugins.factory("sandboxes", name or os.environ.get("EVALS_SANDBOX") or DEFAULT)()
+    """The chosen sandbox; `InputError` where there is none of that name, `EnvironmentFault` where it cannot be had."""
+    made: Sandbox = plugins.factory("sandboxes", chosen(name))()
     return made
