@@ -2,9 +2,11 @@
 
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ from evals.arena.processes import descendants
 from evals.errors import Fault
 from evals.sandboxes import bubblewrap
 from evals.types import Job, Limits, Program, Sandbox
-from tests.project import Evals
+from tests.project import ROOT, Evals
 
 T = TypeVar("T")
 RUN = ("run", "--agent", "toy", "--solver", "oracle", "--jobs", "1")
@@ -197,3 +199,25 @@ def test_a_clock_that_jumps_changes_nothing(evals: Evals, end_group) -> None:
     for trial in trials:
         assert all(0 <= seconds < 60 for seconds in trial["timings"].values())  # type: ignore[attr-defined]
     assert evals(*RUN, "--epochs", "3").stderr.count("are in reports already") == 1
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="setns is named by its number")
+def test_where_joining_is_refused_supervisors_are_started_in_their_sandbox() -> None:
+    source = """
+import anyio, ctypes
+from evals.arena import privileges
+from evals.sandboxes import bubblewrap
+from evals.types import Job, Program
+import struct
+step = lambda code, value, yes=0, no=0: struct.pack("HBBI", code, yes, no, value)
+ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
+# Whatever calls setns (308) is refused, as by the profile of many a container; all else goes on.
+privileges.filter_calls(step(0x20, 0) + step(0x15, 308, 0, 1) + step(0x06, 0x50001) + step(0x06, 0x7FFF0000))
+sandbox = bubblewrap.create()
+program = Program(argv=("/bin/echo", "works"), env={}, cwd="/", workspace=False)
+print(sandbox.warm, anyio.run(sandbox.run, Job(workspace=None, main=program)).output)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)}
+    )
+    assert done.stdout.split() == ["False", "works"], done.stderr

@@ -107,6 +107,7 @@ class Bubblewrap:
         self._bwrap = find_bwrap()
         self.warm = hasattr(os, "pidfd_open")
         """Whether supervisors are forked from one that is ready; some systems refuse that."""
+        self._has_worked = False
         package = Path(evals.__file__).resolve().parent
         capabilities = list(CAPABILITIES.values()) if os.geteuid() == 0 else []
         self._ready = warm.Warm(warm.command(interpreter(), package.parent), capabilities)
@@ -116,9 +117,22 @@ class Bubblewrap:
         started = time.monotonic()
         with anyio.move_on_after(job.main.limits.wall + GRACE_SECONDS), _translated():
             laid = lay(job, self._bwrap)
-            answer = await (self._answer_warm(laid) if self.warm else self._answer_cold(laid))
-            return finished(answer, time.monotonic() - started)
+            return finished(await self._answer(laid), time.monotonic() - started)
         raise Fault("sandbox", "the supervisor did not answer in time")
+
+    async def _answer(self, laid: Laid) -> dict[str, Any]:
+        """By the supervisor that is to be had: what has never worked here is tried once."""
+        if self.warm:
+            try:
+                answer = await self._answer_warm(laid)
+            except Fault:
+                if self._has_worked:
+                    raise
+                self.warm = False
+            else:
+                self._has_worked = True
+                return answer
+        return await self._answer_cold(laid)
 
     async def _answer_cold(self, laid: Laid) -> dict[str, Any]:
         """By a supervisor that is started in the outer layer."""
@@ -179,11 +193,7 @@ def create() -> Bubblewrap:
     """The sandbox, after a trial run: `EnvironmentFault` with the remedy where the machine refuses it."""
     sandbox = Bubblewrap()
     try:
-        try:
-            done = probe(sandbox)
-        except Fault:
-            sandbox.warm = False
-            done = probe(sandbox)
+        done = probe(sandbox)
     except Fault as fault:
         raise EnvironmentFault(_REMEDY.format(reason=fault.reason)) from None
     if done.status != 0:
