@@ -128,6 +128,25 @@ def test_a_fault_in_a_run_is_recorded_and_tried_again(evals: Evals, end_group) -
     assert [trial["fault"] for trial in again["trials"]] == [None, None]
 
 
+def test_a_preloading_process_that_dies_is_a_fault_and_no_failed_check(evals: Evals, end_group) -> None:
+    process = evals.start(*RUN)
+    end_group.append(process)
+
+    def serving() -> list[int]:
+        lines = {pid: command_line(pid) for pid in descendants(process.pid)}
+        found = [
+            pid for pid, line in lines.items() if "evals.arena.preload" in line and line.split()[0].endswith("python")
+        ]
+        time.sleep(0.2 if len(found) >= 3 else 0)  # until an instance goes on
+        return found[:1] if len(found) >= 3 else []  # the one that has made the others
+
+    kill(signal.SIGKILL, serving)()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 3, output
+    assert "the process that services are forked from has died" in output
+    assert json.loads(evals(*RUN, "--json").stdout)["trials"][0]["fault"] is None
+
+
 def mounted(evals: Evals, options: str, script: str) -> subprocess.CompletedProcess[str]:
     """Run a script with a disk of its own at `disk`; `$run` in it is a run that keeps its trials there."""
     (evals.folder / "disk").mkdir()

@@ -17,7 +17,7 @@ from typing import Any
 from evals.arena import processes
 from evals.arena.jail import Jail, arguments, bounds
 from evals.arena.places import ETC, SERVICES
-from evals.arena.spec import Limits, Member, Spec
+from evals.arena.spec import Broken, Limits, Member, Spec
 
 _LOADING_SECONDS = 20.0
 _MAX_NAMES = 1 << 17
@@ -106,6 +106,7 @@ class Nursery:
         self._jail: Jail | None = None
         self._asked: socket.socket | None = None
         self._loaded: frozenset[str] | None = None
+        self._forked = False
 
     @classmethod
     async def open(cls, spec: Spec, *, uid: int | None) -> Nursery | None:
@@ -181,6 +182,8 @@ class Nursery:
             kept.close()
             self._loaded = frozenset()  # what has failed once is not tried again
             return None
+        kept.write(b"\n")  # now it goes on: its processes are known, and watched
+        self._forked = True
         return Forked(_Process(found, stdout, told, kept), member.limits)  # type: ignore[arg-type]
 
     async def _found(self, told: asyncio.StreamReader) -> dict[str, int] | None:
@@ -211,10 +214,16 @@ class Nursery:
         return {name: here[number] for name, number in found.items()}
 
     async def close(self) -> None:
-        """End it, and all that it has forked."""
+        """End it, and all that it has forked.
+
+        Raises `Broken` where it had ended before: its instances did with it, which was no doing of theirs.
+        """
         if self._jail is not None:
+            died = self._forked and self._jail.process.returncode is not None
             self._jail.kill()
             await self._jail.wait()
+            if died:
+                raise Broken("the process that services are forked from has died")
         if self._asked is not None:
             self._asked.close()
 

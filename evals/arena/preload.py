@@ -30,6 +30,7 @@ _MAX_MESSAGE = 1 << 17
 _MAX_DESCRIPTOR = 1 << 16
 _HOLDER = "/bin/cat"
 _CHILD_PID = "child-pid"
+_READY = "ready"
 _NAMESPACES = "/proc/sys/user/max_user_namespaces"
 
 
@@ -76,44 +77,84 @@ def _set_environment(env: dict[str, str], cwd: str) -> None:
     time.tzset()
 
 
-def _become(job: dict[str, Any], layer: _Layer, output: int, told: int) -> bool:
+class _Gate:
+    """Between an instance and its guardian: it says that it is ready, and waits until it may go on."""
+
+    def __init__(self) -> None:
+        (self._hear, self._say), (self._wait, self._let) = os.pipe(), os.pipe()
+
+    def say(self, word: str) -> None:
+        """In the instance, or what makes it: say a word."""
+        os.write(self._say, f"{word}\n".encode())
+
+    def pass_through(self) -> None:
+        """In the instance: wait; it ends with its guardian."""
+        os.close(self._let)
+        if not os.read(self._wait, 1):
+            os._exit(1)
+
+    def heard(self) -> int | None:
+        """In the guardian: the instance's process, once it is ready; None where it has ended before."""
+        os.close(self._say)
+        said = b""
+        while said.count(b"\n") < 2 and (part := os.read(self._hear, 64)):
+            said += part
+        words = said.decode().split()  # of two processes, in either order
+        return next(int(word) for word in words if word != _READY) if _READY in words else None
+
+    def open(self) -> None:
+        """In the guardian: let it go on."""
+        os.write(self._let, b"\n")
+
+
+def _become(job: dict[str, Any], layer: _Layer, output: int, gate: _Gate) -> bool:
     """In the instance's own process: be what it would be after an `exec`. True there; elsewhere false.
 
-    The process between goes at once, so that the guardian, which reaps what is orphaned, is the parent.
+    The process between goes at once, so that the guardian, which reaps what is orphaned, is the parent. Whatever fails
+    here ends the process without the word that it is ready.
     """
     if os.fork() != 0:
         return False
-    os.setsid()
-    privileges.join(os.pidfd_open(layer.first), NEW_OTHERS | NEW_USER)
-    pid = os.fork()
-    if pid != 0:
-        os.write(told, str(pid).encode())
-        os._exit(0)
-    null = os.open("/dev/null", os.O_RDONLY)
-    for descriptor, number in ((null, 0), (output, 1), (output, 2)):
-        os.dup2(descriptor, number)
-    os.closerange(3, _MAX_DESCRIPTOR)
-    os.chdir(job["cwd"])
-    _set_environment(job["env"], job["cwd"])
-    _confine(job)
+    try:
+        os.setsid()
+        privileges.join(os.pidfd_open(layer.first), NEW_OTHERS | NEW_USER)
+        pid = os.fork()
+        if pid != 0:
+            gate.say(str(pid))
+            os._exit(0)
+        null = os.open("/dev/null", os.O_RDONLY)
+        for descriptor, number in ((null, 0), (output, 1), (output, 2)):
+            os.dup2(descriptor, number)
+        os.chdir(job["cwd"])
+        _set_environment(job["env"], job["cwd"])
+        _confine(job)
+        gate.say(_READY)
+        gate.pass_through()
+        os.closerange(3, _MAX_DESCRIPTOR)
+    except BaseException:  # noqa: BLE001 (nothing may go on as this process does)
+        os._exit(1)
     return True
 
 
 def _guard(job: dict[str, Any], connection: socket.socket, output: int) -> bool:
-    """Make an instance, and tell how it goes on and ends. True in the instance itself; elsewhere it does not return."""
+    """Make an instance, and tell how it goes on and ends. True in the instance itself; elsewhere it does not return.
+
+    It goes on once the supervisor, which is told of its processes, has found them.
+    """
     privileges.be_subreaper()
-    layer = _Layer(job["layer"])
-    reading, told = os.pipe()
-    if _become(job, layer, output, told):
+    layer, gate = _Layer(job["layer"]), _Gate()
+    if _become(job, layer, output, gate):
         connection.detach()  # closed with all others, and its number is another file's by now
         return True
-    os.close(told)
     os.close(output)
-    pid = int(os.read(reading, 32) or b"0")
-    if pid:
+    pid = gate.heard()
+    status = 1
+    if pid is not None:
         found = {"pid": pid, "layer": layer.process, "first": layer.first}
         connection.sendall(json.dumps(found).encode() + b"\n")
-    status = _ended(pid)
+        if connection.recv(1):
+            gate.open()
+            status = _ended(pid)
     layer.end()
     connection.sendall(json.dumps({"status": status}).encode() + b"\n")
     os._exit(0)
@@ -121,12 +162,11 @@ def _guard(job: dict[str, Any], connection: socket.socket, output: int) -> bool:
 
 def _ended(pid: int) -> int:
     """Reap what comes until it is this one; its exit status, above 128 for a signal."""
-    while pid:
+    ended = 0
+    while ended != pid:
         ended, status = os.waitpid(-1, 0)
-        if ended == pid:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
-    return 1
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
 
 
 def _instance(asked: socket.socket) -> dict[str, Any] | None:
@@ -144,7 +184,8 @@ def _instance(asked: socket.socket) -> dict[str, Any] | None:
                 if _guard(job, socket.socket(fileno=connection), output):
                     return job
             except Exception as error:  # noqa: BLE001 (nothing may go on as this process does)
-                os.write(output, f"{error!r}\n".encode())
+                with suppress(OSError):
+                    os.write(output, f"{error!r}\n".encode())
             os._exit(1)
         for descriptor in descriptors:
             os.close(descriptor)

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+class Broken(Exception):
+    """Something of ours in the sandbox has failed; its text says what."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """Bounds of one member; sizes in bytes, times in seconds."""

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NoReturn, TextIO
 from evals.arena.control import Control
 from evals.arena.jail import Jail
 from evals.arena.places import ETC, MAIN, Owner, unpack
-from evals.arena.spec import Collect, Spec, parse
+from evals.arena.spec import Broken, Collect, Spec, parse
 
 _INODE_POLL_SECONDS = 0.25
 
@@ -130,8 +130,9 @@ def serve(given: BinaryIO, answers: TextIO) -> None:
         asyncio.get_event_loop_policy().set_child_watcher(asyncio.PidfdChildWatcher())
     try:
         asyncio.run(_answer(spec, answers))
-    except BaseException:  # noqa: BLE001 (whatever it is, the host is to read it)
-        print(json.dumps({"error": traceback.format_exc(limit=-3)}), file=answers, flush=True)
+    except BaseException as error:  # noqa: BLE001 (whatever it is, the host is to read it)
+        said = str(error) if isinstance(error, Broken) else traceback.format_exc(limit=-3)
+        print(json.dumps({"error": said}), file=answers, flush=True)
     os._exit(1)
 
 
