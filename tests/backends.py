@@ -9,11 +9,9 @@ import pytest
 from evals.sandboxes import bubblewrap, docker
 from evals.types import Sandbox
 
-NAMES = (
-    "bubblewrap",
-    pytest.param("bubblewrap-cold", marks=pytest.mark.slow),
-    pytest.param("docker", marks=pytest.mark.slow),
-)
+_DOCKER = pytest.param("docker", marks=pytest.mark.slow)
+KINDS = ("bubblewrap", _DOCKER)
+NAMES = ("bubblewrap", pytest.param("bubblewrap-cold", marks=pytest.mark.slow), _DOCKER)
 """`bubblewrap-cold` starts its supervisor in the sandbox, as it does where a ready one may not enter."""
 
 

@@ -41,6 +41,7 @@ from evals.sandboxes.pipe import session
 from evals.types import Finished, Job, Session
 
 _FIRST_UID = 1_600_000_000
+_END_SECONDS = 5.0
 _HOLDER = ("/bin/cat",)
 """Holds an outer layer open: it says what it is told, which shows that the layer is there, and ends with its input."""
 
@@ -62,7 +63,10 @@ def _parents(targets: list[str]) -> list[str]:
 
 def _outer_arguments(bwrap: Path, laid: Laid, command: tuple[str, ...], info: int | None = None) -> list[str]:
     argv = [str(bwrap), "--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
-    argv += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"]
+    argv += ["--unshare-cgroup-try", "--new-session", "--clearenv", "--cap-drop", "ALL"]
+    # A holder ends with its input. Killed with its parent while it still sets up, bubblewrap would leave a child behind
+    # that waits for it for ever.
+    argv += ["--info-fd", str(info)] if info is not None else ["--die-with-parent"]
     if os.geteuid() == 0:
         for capability in CAPABILITIES:
             argv += ["--cap-add", capability]
@@ -78,8 +82,6 @@ def _outer_arguments(bwrap: Path, laid: Laid, command: tuple[str, ...], info: in
     argv += ["--proc", "/proc", "--dev", "/dev", "--dir", "/box"]
     for place in ("/box/main", "/box/services"):
         argv += ["--size", str(laid.job.disk), "--tmpfs", place]
-    if info is not None:
-        argv += ["--info-fd", str(info)]
     return [*argv, "--chdir", "/", "--", *command]
 
 
@@ -171,8 +173,19 @@ async def _layer(bwrap: Path, laid: Laid) -> AsyncIterator[int]:
             try:
                 yield await _first_process(process, info)
             finally:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+                with anyio.CancelScope(shield=True):
+                    await _let_go(process)
+
+
+async def _let_go(process: Process) -> None:
+    """End a layer by its holder's input; what does not end by that is killed."""
+    assert process.stdin is not None
+    await process.stdin.aclose()
+    with anyio.move_on_after(_END_SECONDS):
+        await process.wait()
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
 
 
 async def _first_process(process: Process, info: BinaryIO) -> int:

@@ -157,11 +157,26 @@ async def _container(laid: Laid, module: str) -> AsyncIterator[Process]:
         try:
             yield process
         finally:
-            with anyio.CancelScope(shield=True):
-                if process.returncode is None:
-                    await anyio.run_process(["docker", "rm", "--force", name], check=False)
-                    with contextlib.suppress(ProcessLookupError):
-                        process.kill()
+            if process.returncode is None:
+                with anyio.CancelScope(shield=True):
+                    await _removed(process, name)
+
+
+async def _removed(process: Process, name: str) -> None:
+    """End a container, whether it is there already or is still being made.
+
+    Docker's client is left to go on: it alone knows what it has asked for. A container that it still makes has no
+    input, and ends at once. Killed between making and starting it, the client would leave it behind.
+    """
+    assert process.stdin is not None
+    await process.stdin.aclose()
+    await anyio.run_process(["docker", "rm", "--force", name], check=False)
+    with anyio.move_on_after(GRACE_SECONDS):
+        await process.wait()
+        return
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await anyio.run_process(["docker", "rm", "--force", name], check=False)
 
 
 async def _answer(process: Process, spec: dict[str, Any]) -> dict[str, Any]:

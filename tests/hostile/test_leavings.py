@@ -75,7 +75,7 @@ print("left")
 """
 
 
-@pytest.fixture(scope="module", params=backends.NAMES)
+@pytest.fixture(scope="module", params=backends.KINDS)
 def sandbox(request: pytest.FixtureRequest) -> Sandbox:
     """Each sandbox that this machine has."""
     return backends.made(request.param)
