@@ -53,3 +53,18 @@ class Evals:
     def trials(self) -> list[dict[str, object]]:
         found = [path for path in self.output.glob("trials/**/*.json") if not path.name.endswith(".trajectory.json")]
         return [json.loads(path.read_text()) for path in sorted(found)]
+
+
+def leftovers(session: int) -> list[str]:
+    """Living processes of a session. Bubblewrap's monitors stay in it; what they watch dies with them."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                name, _, rest = (entry / "stat").read_text().rpartition(")")
+            except OSError:
+                continue
+            state, _, _, its_session = rest.split()[:4]
+            if state != "Z" and int(its_session) == session:
+                found.append(name)
+    return found

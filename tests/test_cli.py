@@ -5,30 +5,14 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import Record
-from tests.project import Evals
+from tests.project import Evals, leftovers
 
 RUN = ("run", "--agent", "toy")
 Files = dict[str, bytes]
-
-
-def leftovers(session: int) -> list[str]:
-    """Living processes of a session. Bubblewrap's monitors stay in it; what they watch dies with them."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                name, _, rest = (entry / "stat").read_text().rpartition(")")
-            except OSError:
-                continue
-            state, _, _, its_session = rest.split()[:4]
-            if state != "Z" and int(its_session) == session:
-                found.append(name)
-    return found
 
 
 def wait_for(condition, seconds: float = 30) -> None:

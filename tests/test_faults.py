@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import random
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from evals.arena.processes import descendants
 from evals.errors import Fault
 from evals.sandboxes import bubblewrap
 from evals.types import Job, Limits, Program, Sandbox
-from tests.project import ROOT, Evals
+from tests.project import ROOT, Evals, leftovers
 
 T = TypeVar("T")
 RUN = ("run", "--agent", "toy", "--solver", "oracle", "--jobs", "1")
@@ -240,3 +241,39 @@ print(sandbox.warm, anyio.run(sandbox.run, Job(workspace=None, main=program)).ou
         [sys.executable, "-c", source], capture_output=True, text=True, check=False, env={"PYTHONPATH": str(ROOT)}
     )
     assert done.stdout.split() == ["False", "works"], done.stderr
+
+
+_STARTS = """
+import anyio
+from evals.sandboxes import bubblewrap
+from evals.types import Job, Program
+program = Program(argv=("/bin/true",), env={}, cwd="/", workspace=False)
+sandbox = bubblewrap.Bubblewrap()
+
+async def again() -> None:
+    while True:
+        await sandbox.run(Job(workspace=None, main=program))
+
+async def main() -> None:
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(again)
+
+anyio.run(main)
+"""
+
+
+@pytest.mark.slow
+def test_a_kill_while_layers_are_made_leaves_none() -> None:
+    moments = random.Random(11)
+    for _ in range(40):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _STARTS],
+            env={"PYTHONPATH": str(ROOT)},
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(moments.uniform(0.3, 0.6))
+        process.kill()
+        process.wait()
+        soon(lambda session=process.pid: leftovers(session) == [], 10)  # type: ignore[misc]

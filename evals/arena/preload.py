@@ -38,17 +38,17 @@ class _Layer:
     """A layer of bubblewrap's that stands open, for one instance. An instance closes its plain descriptors with all."""
 
     def __init__(self, arguments: list[str]) -> None:
-        (to, say), (hear, answer), (info, writing) = os.pipe(), os.pipe(), os.pipe()
-        os.set_inheritable(writing, True)
-        command = [*arguments, "--info-fd", str(writing), "--", _HOLDER]
+        (to, say), (hear, answer), info = os.pipe(), os.pipe(), os.memfd_create("info")
+        os.set_inheritable(info, True)
+        command = [*arguments, "--info-fd", str(info), "--", _HOLDER]
         given = [(os.POSIX_SPAWN_DUP2, to, 0), (os.POSIX_SPAWN_DUP2, answer, 1)]
         self.process = os.posix_spawn(command[0], command, {}, file_actions=given)
-        for descriptor in (to, answer, writing):
+        for descriptor in (to, answer):
             os.close(descriptor)
         os.write(say, b"\n")  # it ends when this end is closed
         if os.read(hear, 1) != b"\n":
             raise OSError("bubblewrap made no layer")
-        self.first = int(json.loads(os.read(info, _MAX_MESSAGE))[_CHILD_PID])
+        self.first = int(json.loads(os.pread(info, _MAX_MESSAGE, 0))[_CHILD_PID])
 
     def end(self) -> None:
         """End it, and all that runs in it."""

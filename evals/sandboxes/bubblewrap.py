@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import anyio
 from anyio.abc import Process
@@ -42,6 +42,7 @@ from evals.types import Finished, Job, Session
 
 _FIRST_UID = 1_600_000_000
 _END_SECONDS = 5.0
+_INFO_BYTES = 4096
 _HOLDER = ("/bin/cat",)
 """Holds an outer layer open: it says what it is told, which shows that the layer is there, and ends with its input."""
 
@@ -162,19 +163,19 @@ class Bubblewrap:
 @contextlib.asynccontextmanager
 async def _layer(bwrap: Path, laid: Laid) -> AsyncIterator[int]:
     """An outer layer that stands open; its first process. Leaving it ends everything in it."""
-    reading, writing = os.pipe()
-    with os.fdopen(reading, "rb") as info:
-        try:
-            argv = _outer_arguments(bwrap, laid, _HOLDER, info=writing)
-            process = await anyio.open_process(argv, env={}, pass_fds=(writing,))
-        finally:
-            os.close(writing)
+    # Not a pipe: writing to one whose reader has died would kill bubblewrap, and leave a child that waits for it.
+    info = os.memfd_create("info")
+    try:
+        argv = _outer_arguments(bwrap, laid, _HOLDER, info=info)
+        process = await anyio.open_process(argv, env={}, pass_fds=(info,))
         async with process:
             try:
                 yield await _first_process(process, info)
             finally:
                 with anyio.CancelScope(shield=True):
                     await _let_go(process)
+    finally:
+        os.close(info)
 
 
 async def _let_go(process: Process) -> None:
@@ -188,7 +189,7 @@ async def _let_go(process: Process) -> None:
         process.kill()
 
 
-async def _first_process(process: Process, info: BinaryIO) -> int:
+async def _first_process(process: Process, info: int) -> int:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -199,7 +200,7 @@ async def _first_process(process: Process, info: BinaryIO) -> int:
         said = b"".join([part async for part in process.stderr])
         tail = said.decode("utf-8", "replace").strip()[-SHOWN:]
         raise Fault("sandbox", f"bubblewrap ended with status {await process.wait()}: {tail}") from None
-    return int(json.load(info)["child-pid"])
+    return int(json.loads(os.pread(info, _INFO_BYTES, 0))["child-pid"])
 
 
 def create() -> Bubblewrap:
