@@ -22,3 +22,16 @@ fix:
 # Grade the recordings.
 demo:
     .venv/bin/evals run --agent backend-implementation-engineer
+
+# Resolve anew what CI installs; look for known vulnerabilities in it; write its bills of materials. Needs .ci/tools.in.
+supply:
+    .ci/lock
+    .ci/audit
+    .ci/sbom
+
+# What a trial and grading cost, and what `kill -9` leaves.
+bench:
+    .venv/bin/python benchmarks/overhead.py
+    .venv/bin/python benchmarks/grading.py floor
+    .venv/bin/python benchmarks/grading.py throughput
+    .venv/bin/python benchmarks/kill.py

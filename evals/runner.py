@@ -180,7 +180,7 @@ def prepare(plan_: Plan) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Executed:
-    """The trials of a plan by their keys, and why others were not begun. The trials are `store.light`."""
+    """The trials of a plan by their keys, and why others were not begun. The trials are light (`evals.light`)."""
 
     trials: dict[Key, Trial]
     not_started: dict[Key, str]

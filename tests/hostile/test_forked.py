@@ -85,6 +85,7 @@ def serving(sandbox: Sandbox, tmp_path: Path) -> Serving:
 OF_SERVICES = [attack for attack in ATTACKS if not {"inodes", "wall"} & set(attack.reasons)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="system calls are named by their numbers")
 @pytest.mark.parametrize("attack", OF_SERVICES, ids=lambda attack: attack.name.replace(" ", "-"))
 def test_an_attack_by_a_service_is_contained(serving: Serving, attack: Attack) -> None:
