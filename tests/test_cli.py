@@ -58,6 +58,7 @@ def test_a_failed_check_tells_what_was_expected_and_what_came(evals: Evals, reco
     assert '-> 200 {"text":"secret"}' in shown
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_done(evals: Evals, record: Record, solution: Files) -> None:
     record(solution)
     evals(*RUN)

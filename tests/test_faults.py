@@ -115,6 +115,7 @@ def test_a_supervisor_that_hangs_is_a_fault() -> None:
     soon(lambda: not supervisors(os.getpid()))
 
 
+@pytest.mark.slow
 def test_a_fault_in_a_run_is_recorded_and_tried_again(evals: Evals, end_group) -> None:
     process = evals.start(*RUN, "--epochs", "2")
     end_group.append(process)
@@ -129,6 +130,7 @@ def test_a_fault_in_a_run_is_recorded_and_tried_again(evals: Evals, end_group) -
     assert [trial["fault"] for trial in again["trials"]] == [None, None]
 
 
+@pytest.mark.slow
 def test_a_preloading_process_that_dies_is_a_fault_and_no_failed_check(evals: Evals, end_group) -> None:
     process = evals.start(*RUN)
     end_group.append(process)
@@ -163,6 +165,7 @@ def mounted(evals: Evals, options: str, script: str) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.slow
 @AS_ROOT
 def test_a_disk_that_fills_up_loses_no_finished_trial(evals: Evals) -> None:
     listed = "find disk -name '*-1.json' | sort | xargs sha256sum"
@@ -197,6 +200,7 @@ def test_a_cache_that_is_read_only_is_told(evals: Evals) -> None:
     assert "cannot write the cache disk: Read-only file system" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("faketime") is None, reason="faketime is not installed")
 def test_a_clock_that_jumps_changes_nothing(evals: Evals, end_group) -> None:
     clock = evals.folder / "clock"

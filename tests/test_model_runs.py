@@ -92,6 +92,7 @@ def test_what_cannot_be_run_costs_nothing(
     assert evals.trials() == []
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_what_its_budget_allows(evals: Evals, serve: Serve) -> None:
     # $0.60 a trial: 60,000 output tokens at $10 a million.
     usage = {"input_tokens": 0, "output_tokens": 60_000}
@@ -202,6 +203,7 @@ def answer(solution: Files) -> Reply:
     return text(json.dumps({"files": files, "notes": "All of it."}))
 
 
+@pytest.mark.slow
 def test_a_batch_is_taken_up_after_an_interruption(evals: Evals, serve: Serve, solution: Files, end_group) -> None:
     server = serve(in_turn(answer(solution)))
     server.batch_polls = 1000

@@ -58,6 +58,7 @@ def packages() -> Path:
     return environments.path("checks", scorer._lock)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", SERVICES, ids=lambda hostile: hostile.name.replace(" ", "-"))
 def test_a_service_is_contained_and_told(sandbox: Sandbox, packages: Path, tmp_path: Path, hostile: Hostile) -> None:
     archive = tmp_path / "workspace.tar.gz"
