@@ -49,8 +49,17 @@ def soon(look: Callable[[], T], seconds: float = 30) -> T:
 
 def supervisors(pid: int, runs: str = "sleep") -> list[int]:
     """The one that has entered a sandbox, and runs such a program there."""
-    ready = [child for child in descendants(pid) if "evals.arena.warm" in command_line(child)]
+    ready = [child for child in descendants(pid) if "evals.arena.warm" in command_line(child) and is_inside(child)]
     return [child for child in ready if any(runs in command_line(below) for below in descendants(child))][-1:]
+
+
+def is_inside(pid: int) -> bool:
+    """Whether a process is in a process table of its own: what it was forked from has the same command line."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.startswith("NSpid:") and len(line.split()) > 2 for line in lines)
 
 
 async def during(sandbox: Sandbox, job: Job, act: Callable[[], None]) -> str:
