@@ -17,6 +17,7 @@ from evals.arena.collection import (
     MAX_TOTAL_BYTES,
     Collected,
     collect,
+    named,
 )
 from evals.errors import InputError
 
@@ -59,7 +60,7 @@ def of_texts(texts: Mapping[str, str]) -> Collected:
         data = text.encode("utf-8", "replace")
         reason = _why_not(clean, data, files)
         if reason:
-            dropped.append(f"{ascii(path)[1:-1]}: {reason}")
+            dropped.append(named(path, reason))
         else:
             files[clean] = data
     return Collected(files=files, dropped=tuple(dropped))

@@ -109,7 +109,8 @@ def _read(folder: int, name: str, opening: _Opening) -> bytes | None:
         return file.read(MAX_FILE_BYTES)
 
 
-def _named(path: str, reason: str) -> str:
+def named(path: str, reason: str) -> str:
+    """A line that says why something was not taken, without control characters."""
     return f"{ascii(path)[1:-1]}: {reason}"
 
 
@@ -132,10 +133,10 @@ def collect(root: Path, *, own: bool = False) -> Collected:
             reason = _why_not(path, status, len(files), total)
             data = None if reason else _read(folder, name, opening)
             if data is None:
-                dropped.append(_named(path, reason or "it cannot be read"))
+                dropped.append(named(path, reason or "it cannot be read"))
                 continue
             files[path] = data
             total += len(data)
     finally:
         os.close(base)
-    return Collected(files=files, dropped=(*dropped, *(_named(path, "it cannot be read") for path in closed)))
+    return Collected(files=files, dropped=(*dropped, *(named(path, "it cannot be read") for path in closed)))

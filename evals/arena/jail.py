@@ -161,17 +161,17 @@ class Jail:
         input and output stay with the caller, and only its standard error is kept. With `nests`, it may make layers
         within its own, and has no seccomp filter: only for programs of ours. Descriptors in `keep` stay open.
         """
-        descriptor = _seccomp_file(spec)
+        filters = () if nests else (_seccomp_file(spec),)
         pipe = asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(
                 *arguments(spec, member, binds, nests=nests),
-                *([] if nests else ["--add-seccomp-fd", str(descriptor)]),
+                *(word for descriptor in filters for word in ("--add-seccomp-fd", str(descriptor))),
                 *("--", *member.argv),
                 stdin=pipe if talk else asyncio.subprocess.DEVNULL,
                 stdout=pipe,
                 stderr=pipe if talk else asyncio.subprocess.STDOUT,
-                pass_fds=(descriptor, *keep),
+                pass_fds=(*filters, *keep),
                 preexec_fn=_set_limits(member.limits, background=member.background),
                 user=uid,
                 group=uid,
@@ -180,7 +180,8 @@ class Jail:
                 limit=1 << 22,
             )
         finally:
-            os.close(descriptor)
+            for descriptor in filters:
+                os.close(descriptor)
         return cls(process, member.limits, background=member.background)
 
     async def _read(self) -> None:

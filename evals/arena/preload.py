@@ -27,7 +27,6 @@ from evals.arena import privileges
 from evals.arena.privileges import NEW_OTHERS, NEW_USER
 
 _MAX_MESSAGE = 1 << 17
-_MAX_DESCRIPTOR = 1 << 16
 _HOLDER = "/bin/cat"
 _CHILD_PID = "child-pid"
 _READY = "ready"
@@ -130,7 +129,7 @@ def _become(job: dict[str, Any], layer: _Layer, output: int, gate: _Gate) -> boo
         _confine(job)
         gate.say(_READY)
         gate.pass_through()
-        os.closerange(3, _MAX_DESCRIPTOR)
+        privileges.close_descriptors()
     except BaseException:  # noqa: BLE001 (nothing may go on as this process does)
         os._exit(1)
     return True

@@ -17,6 +17,7 @@ _LAST_CAPABILITY = 63
 _SET_DUMPABLE, _SET_SECCOMP, _CAPBSET_DROP, _SET_CHILD_SUBREAPER, _SET_NO_NEW_PRIVS = 4, 22, 24, 36, 38  # linux/prctl.h
 _SECCOMP_MODE_FILTER = 2
 _BPF_STEP = 8
+_MAX_DESCRIPTOR = 1 << 16
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -56,6 +57,11 @@ def filter_calls(program: bytes) -> None:
     kept = ctypes.create_string_buffer(program, len(program))
     described = struct.pack("HL", len(program) // _BPF_STEP, ctypes.addressof(kept))
     _called(_libc.prctl(_SET_SECCOMP, _SECCOMP_MODE_FILTER, described, 0, 0), "seccomp")
+
+
+def close_descriptors() -> None:
+    """Close all but standard input, output and errors."""
+    os.closerange(3, _MAX_DESCRIPTOR)
 
 
 def be_subreaper() -> None:

@@ -71,18 +71,17 @@ def peak_anonymous_memory(pids: Iterable[int]) -> int:
 
 def numbers_within(root: int) -> Iterator[tuple[int, int]]:
     """For the descendants of a process that have a process table of their own: their number there, and here."""
+    level = len(_numbers(root))
     for pid in descendants(root):
-        try:
-            with open(f"/proc/{pid}/status", "rb") as file:
-                numbers = next((line.split()[1:] for line in file if line.startswith(b"NSpid:")), [])
-        except OSError:
-            continue  # it has ended
-        level = _level(root) + 1
+        numbers = _numbers(pid)
         if len(numbers) > level:
-            yield int(numbers[level]), pid
+            yield numbers[level], pid
 
 
-def _level(pid: int) -> int:
-    """How many process tables the process is in beside the one that we see."""
-    with open(f"/proc/{pid}/status", "rb") as file:
-        return next(len(line.split()) - 2 for line in file if line.startswith(b"NSpid:"))
+def _numbers(pid: int) -> list[int]:
+    """A process's number in each process table that it is in, ours first; none once it has ended."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return next(([int(word) for word in line.split()[1:]] for line in file if line.startswith(b"NSpid:")), [])
+    except OSError:
+        return []

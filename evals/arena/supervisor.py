@@ -121,7 +121,7 @@ def _end_with(given: BinaryIO) -> None:
     os._exit(1)
 
 
-def serve(given: BinaryIO, answers: TextIO) -> None:
+def serve(given: BinaryIO, answers: TextIO) -> NoReturn:
     """Read one job, a line, write its result, a line, and end this process."""
     spec = parse(json.loads(given.readline()))
     if spec.held:

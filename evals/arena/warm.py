@@ -15,15 +15,15 @@ import os
 import signal
 import socket
 import traceback
+from typing import NoReturn
 
 from evals.arena import privileges, supervisor
 from evals.arena.privileges import NEW_NET, NEW_OTHERS, NEW_USER
 
-_MAX_DESCRIPTOR = 1 << 16
 _MAX_MESSAGE = 4096
 
 
-def _enter(target: int, connection: int, message: dict[str, list[int] | bool]) -> None:
+def _enter(target: int, connection: int, message: dict[str, list[int] | bool]) -> NoReturn:
     """Become a supervisor in the sandbox of `target`, that speaks over `connection`. Does not return."""
     assert isinstance(message["capabilities"], list)
     ours = NEW_OTHERS | NEW_NET | (NEW_USER if message["user"] else 0)
@@ -33,7 +33,7 @@ def _enter(target: int, connection: int, message: dict[str, list[int] | bool]) -
     os.setsid()
     os.dup2(connection, 0)
     os.dup2(connection, 1)
-    os.closerange(3, _MAX_DESCRIPTOR)
+    privileges.close_descriptors()
     os.environ.clear()
     os.environ["PATH"] = "/usr/bin:/bin"
     os.chdir("/")
@@ -41,7 +41,6 @@ def _enter(target: int, connection: int, message: dict[str, list[int] | bool]) -
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     with open(0, "rb", closefd=False) as given, open(1, "w", encoding="utf-8", closefd=False) as answers:
         supervisor.serve(given, answers)
-    os._exit(0)
 
 
 def _child(target: int, connection: int, message: dict[str, list[int] | bool]) -> None:

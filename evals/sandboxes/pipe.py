@@ -14,13 +14,11 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from evals.arena.collection import MAX_TOTAL_BYTES, Collected
 from evals.errors import Fault
-from evals.sandboxes.job import checked
+from evals.sandboxes.job import GRACE_SECONDS, SHOWN, checked
 from evals.types import ToolAnswer
 
-_GRACE_SECONDS = 60.0
 _END_SECONDS = 5.0
 _MAX_LINE = 2 * MAX_TOTAL_BYTES
-_SHOWN = 2000
 
 
 @contextlib.asynccontextmanager
@@ -28,21 +26,26 @@ async def session(process: Process, spec: Mapping[str, Any]) -> AsyncIterator[Pi
     """A session with a supervisor that waits for its job; it is ended when the context is left."""
     try:
         pipe = Pipe(process)
-        await pipe.ask(spec, seconds=_GRACE_SECONDS)
+        await pipe.ask(spec, seconds=GRACE_SECONDS)
         yield pipe
     finally:
         with anyio.CancelScope(shield=True):
-            await _pipe_ended(process)
+            await end_by_input(process, _END_SECONDS)
 
 
-async def _pipe_ended(process: Process) -> None:
-    """End a session: its supervisor ends what runs when its input does. Killed, it would leave that to the kernel."""
+async def end_by_input(process: Process, seconds: float) -> bool:
+    """Let a process end that ends with its input, and with it what it has started; one that does not is killed.
+
+    Tells whether it has ended by itself.
+    """
     assert process.stdin is not None
     await process.stdin.aclose()
-    with anyio.move_on_after(_END_SECONDS):
+    with anyio.move_on_after(seconds):
         await process.wait()
-        return
-    process.kill()
+        return True
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    return False
 
 
 class Pipe:
@@ -80,17 +83,17 @@ class Pipe:
         said = b""
         with anyio.move_on_after(1):
             async for piece in self._process.stderr:
-                said = (said + piece)[-_SHOWN:]
+                said = (said + piece)[-SHOWN:]
         return said.decode("utf-8", "replace").strip() or "it said nothing"
 
     async def call(self, tool: str, arguments: Mapping[str, Any], *, seconds: float) -> ToolAnswer:
         """Run a tool."""
         command = {"do": "call", "tool": tool, "input": dict(arguments), "seconds": seconds}
-        answer = await self.ask(command, seconds=seconds + _GRACE_SECONDS)
+        answer = await self.ask(command, seconds=seconds + GRACE_SECONDS)
         return ToolAnswer(output=answer["output"], is_error=answer["is_error"])
 
     async def collect(self) -> Collected:
         """The workspace, once all that ran in it has ended."""
-        answer = await self.ask({"do": "collect"}, seconds=_GRACE_SECONDS)
+        answer = await self.ask({"do": "collect"}, seconds=GRACE_SECONDS)
         files = {path: base64.b64decode(data) for path, data in answer["files"].items()}
         return Collected(files=files, dropped=tuple(answer["dropped"]))
