@@ -2,7 +2,9 @@
 
 import os
 import subprocess
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,17 @@ def _docker() -> Sandbox:
         if answer is None or answer.returncode != 0:
             pytest.skip("no Docker daemon answers here")
     return docker.create()
+
+
+def each(names: Sequence[object]) -> Any:
+    """A fixture `sandbox` that is each of these in turn."""
+
+    @pytest.fixture(scope="module", params=names)
+    def sandbox(request: pytest.FixtureRequest) -> Sandbox:
+        """Each sandbox that this machine has."""
+        return made(request.param)
+
+    return sandbox
 
 
 @cache

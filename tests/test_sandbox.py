@@ -20,10 +20,7 @@ from tests.project import ROOT, Evals
 PATH = {"PATH": "/usr/bin:/bin"}
 
 
-@pytest.fixture(scope="module", params=backends.NAMES)
-def sandbox(request: pytest.FixtureRequest) -> Sandbox:
-    """Each sandbox that this machine has."""
-    return backends.made(request.param)
+sandbox = backends.each(backends.NAMES)
 
 
 def shell(sandbox: Sandbox, script: str, **limits: float) -> Finished:

@@ -11,9 +11,11 @@ import os
 import shutil
 import tarfile
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
+
+import anyio
 
 from evals import digests, workspace
 from evals.environments import Environments
@@ -128,6 +130,7 @@ class MypyCache:
     """Caches of stacks below the folder of `environments`."""
 
     environments: Environments
+    _turn: anyio.Lock = field(default_factory=anyio.Lock, init=False)
 
     async def program(self, delivery: Delivery, sandbox: Sandbox, *argv: str, limits: Limits) -> Program:
         """`mypy ARGV` in the workspace's root, with what is known of the stack's packages."""
@@ -138,12 +141,13 @@ class MypyCache:
     async def _ensure(self, delivery: Delivery, sandbox: Sandbox) -> Path:
         identity = digests.of_json([delivery.stack.digest, _config().read_text("utf-8"), _MODULES, _BUILD])[:12]
         path = self.environments.cache / "mypy" / f"{delivery.stack.name}-{identity}"
-        if not path.is_dir():
-            archive = await self._made(delivery, sandbox)
-            if archive:  # without one, mypy only takes longer
-                _unpack(archive, path)
-            else:
-                path.mkdir(parents=True, exist_ok=True)
+        async with self._turn:
+            if not path.is_dir():
+                archive = await self._made(delivery, sandbox)
+                if archive:  # without one, mypy only takes longer
+                    _unpack(archive, path)
+                else:
+                    path.mkdir(parents=True, exist_ok=True)
         return path
 
     async def _made(self, delivery: Delivery, sandbox: Sandbox) -> bytes:

@@ -37,10 +37,7 @@ print(ask("log", instance=made["instance"]))
 """
 
 
-@pytest.fixture(scope="module", params=backends.KINDS)
-def sandbox(request: pytest.FixtureRequest) -> Sandbox:
-    """Each sandbox that this machine has."""
-    return backends.made(request.param)
+sandbox = backends.each(backends.KINDS)
 
 
 class Serving:

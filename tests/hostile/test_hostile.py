@@ -19,10 +19,7 @@ from tests.project import ROOT
 pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="system calls are named by their numbers")
 
 
-@pytest.fixture(scope="module", params=backends.NAMES)
-def sandbox(request: pytest.FixtureRequest) -> Sandbox:
-    """Each sandbox that this machine has."""
-    return backends.made(request.param)
+sandbox = backends.each(backends.NAMES)
 
 
 SIGBUS = 128 + 7

@@ -75,10 +75,7 @@ print("left")
 """
 
 
-@pytest.fixture(scope="module", params=backends.KINDS)
-def sandbox(request: pytest.FixtureRequest) -> Sandbox:
-    """Each sandbox that this machine has."""
-    return backends.made(request.param)
+sandbox = backends.each(backends.KINDS)
 
 
 def left(sandbox: Sandbox, stack: Stack, archive: Path) -> tuple[str, Collected]:

@@ -43,10 +43,7 @@ print("took", time.monotonic() - began)
 """
 
 
-@pytest.fixture(scope="module", params=backends.KINDS)
-def sandbox(request: pytest.FixtureRequest) -> Sandbox:
-    """Each sandbox that this machine has."""
-    return backends.made(request.param)
+sandbox = backends.each(backends.KINDS)
 
 
 @pytest.fixture(scope="module")
