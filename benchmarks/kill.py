@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from evals.store import Store  # noqa: E402
+from tests.project import leftovers  # noqa: E402
 
 COMMAND = [sys.executable, "-c", "from evals.cli import main; main()", "run", "--agent", "toy", "--jobs", "2"]
 SOLVERS = ("nop", "oracle")
@@ -36,24 +37,10 @@ def start(project: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen([*COMMAND, *more], cwd=project, env=env, start_new_session=True, stdout=quiet, stderr=quiet)
 
 
-def living(session: int) -> list[str]:
-    """Processes of a session that have not ended."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            name, _, rest = (entry / "stat").read_text().rpartition(")") if entry.name.isdigit() else ("", "", "")
-        except OSError:
-            continue
-        parts = rest.split()
-        if parts and parts[0] != "Z" and int(parts[3]) == session:
-            found.append(name)
-    return found
-
-
 def gone(session: int, seconds: float = 10.0) -> bool:
     """Whether all of a session ends within so many seconds."""
     deadline = time.monotonic() + seconds
-    while living(session):
+    while leftovers(session):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
@@ -93,7 +80,7 @@ def main() -> None:
             time.sleep(random.uniform(0.05, LONGEST))
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-            assert gone(process.pid), f"kill {number}: still there: {living(process.pid)}"
+            assert gone(process.pid), f"kill {number}: still there: {leftovers(process.pid)}"
             found = state(reports) if (reports / "trials").is_dir() else {}
             lost = {path for path, digest in known.items() if found.get(path) != digest}
             assert not lost, f"kill {number}: lost or changed: {lost}"

@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "tests" / "data" / "project"
@@ -67,4 +69,16 @@ def leftovers(session: int) -> list[str]:
             state, _, _, its_session = rest.split()[:4]
             if state != "Z" and int(its_session) == session:
                 found.append(name)
+    return found
+
+
+T = TypeVar("T")
+
+
+def wait_for(condition: Callable[[], T], seconds: float = 30, *, every: float = 0.05) -> T:
+    """What a condition gives once that is true; it must come within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(every)
     return found

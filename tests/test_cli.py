@@ -9,17 +9,10 @@ import time
 import pytest
 
 from tests.conftest import Record
-from tests.project import Evals, leftovers
+from tests.project import Evals, leftovers, wait_for
 
 RUN = ("run", "--agent", "toy")
 Files = dict[str, bytes]
-
-
-def wait_for(condition, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_recorded_delivery_is_graded_and_shown(evals: Evals, record: Record, solution: Files) -> None:

@@ -4,14 +4,12 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 
 import pytest
 
 from evals.sandboxes.docker import LABEL
 from tests import backends
-from tests.project import Evals
+from tests.project import Evals, wait_for
 
 RUN = ("run", "--agent", "toy", "--solver", "oracle", "--sandbox", "docker", "--jobs", "1")
 
@@ -21,13 +19,6 @@ needs_docker = pytest.fixture(scope="module")(lambda: backends.made("docker"))
 def containers() -> list[str]:
     command = ["docker", "ps", "--all", "--quiet", "--filter", f"label={LABEL}"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-
-
-def soon(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.slow
@@ -48,12 +39,12 @@ def test_a_run_in_docker_gives_the_same_grades(evals: Evals) -> None:
 def test_no_container_is_left(evals: Evals, end_group, stop: signal.Signals) -> None:
     process = evals.start(*RUN, "--epochs", "4")
     end_group.append(process)
-    soon(evals.trials)
-    soon(containers)
+    wait_for(evals.trials, 60)
+    wait_for(containers, 60)
     os.kill(process.pid, stop)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == (-9 if stop == signal.SIGKILL else 130), output
-    soon(lambda: containers() == [])
+    wait_for(lambda: containers() == [], 60)
     assert all(trial["fault"] is None for trial in evals.trials())
 
 

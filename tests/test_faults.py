@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import anyio
 import pytest
@@ -20,9 +19,8 @@ from evals.arena.processes import descendants
 from evals.errors import Fault
 from evals.sandboxes import bubblewrap
 from evals.types import Job, Limits, Program, Sandbox
-from tests.project import ROOT, Evals, leftovers
+from tests.project import ROOT, Evals, leftovers, wait_for
 
-T = TypeVar("T")
 RUN = ("run", "--agent", "toy", "--solver", "oracle", "--jobs", "1")
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk of its own")
 
@@ -37,14 +35,6 @@ def command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
     except OSError:
         return ""
-
-
-def soon(look: Callable[[], T], seconds: float = 30) -> T:
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.01)
-    return found
 
 
 def supervisors(pid: int, runs: str = "sleep") -> list[int]:
@@ -79,7 +69,7 @@ async def during(sandbox: Sandbox, job: Job, act: Callable[[], None]) -> str:
 
 def kill(number: signal.Signals, find: Callable[[], list[int]]) -> Callable[[], None]:
     def act() -> None:
-        for pid in soon(find):
+        for pid in wait_for(find, every=0.01):
             os.kill(pid, number)
 
     return act
@@ -113,7 +103,7 @@ def test_a_layer_that_is_killed_is_a_fault() -> None:
 
     told = anyio.run(during, sandbox, sleeper(20, 30), kill(signal.SIGKILL, layers))
     assert told == "the supervisor ended without an answer"
-    soon(lambda: not inside())
+    wait_for(lambda: not inside())
 
 
 @pytest.mark.slow
@@ -121,7 +111,7 @@ def test_a_supervisor_that_hangs_is_a_fault() -> None:
     sandbox = bubblewrap.create()
     told = anyio.run(during, sandbox, sleeper(20, 1), kill(signal.SIGSTOP, lambda: supervisors(os.getpid())))
     assert told == "the supervisor did not answer in time"
-    soon(lambda: not supervisors(os.getpid()))
+    wait_for(lambda: not supervisors(os.getpid()))
 
 
 @pytest.mark.slow
@@ -289,4 +279,4 @@ def test_a_kill_while_layers_are_made_leaves_none() -> None:
         time.sleep(moments.uniform(0.3, 0.6))
         process.kill()
         process.wait()
-        soon(lambda session=process.pid: leftovers(session) == [], 10)  # type: ignore[misc]
+        wait_for(lambda session=process.pid: leftovers(session) == [], 10)  # type: ignore[misc]

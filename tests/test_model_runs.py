@@ -11,8 +11,7 @@ import pytest
 
 from tests.conftest import Serve
 from tests.messages_server import KEY, Reply, in_turn, text, use
-from tests.project import Evals, leftovers
-from tests.test_cli import wait_for
+from tests.project import Evals, leftovers, wait_for
 
 EDITOR = "str_replace_based_edit_tool"
 RUN = ("run", "--agent", "toy", "--solver", "live")
